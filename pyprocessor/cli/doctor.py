@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import click
@@ -33,6 +34,14 @@ SCARCE_MEMORY_BYTES = 500_000_000
 """What one 1080p encode at the default settings takes, with some room (x264 medium peaks at 0.4 GB)."""
 SCARCE_DISK_BYTES = 1_000_000_000
 CLASSES_SHOWN = 12
+EXTRAS = {
+    "httpx": ("download", "downloads and servers that transcribe"),
+    "yt-dlp": ("youtube", "pages of videos"),
+    "faster-whisper": ("faster-whisper", "transcription on this machine"),
+    "pocketsphinx": ("pocketsphinx", "small transcription on this machine"),
+    "jiwer": ("pocketsphinx", "word error rates"),
+}
+"""Packages that only some tasks need: an extra that brings each, and what it is for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +97,7 @@ def examine() -> Iterator[Check]:
         yield Check("PyAV", f"cannot be loaded: {error}.", advice, problem=True)
     else:
         yield Check("PyAV", f"version {av.__version__}")
+    yield from _extras()
     yield from _machine()
     yield _folder("learned costs", platformdirs.user_state_dir("pyprocessor", appauthor=False), "XDG_STATE_HOME")
     yield _folder("cache", platformdirs.user_cache_dir("pyprocessor", appauthor=False), "XDG_CACHE_HOME")
@@ -109,6 +119,31 @@ def _ffmpeg() -> Iterator[Check]:
         yield Check("encoders", f"this ffmpeg lacks {', '.join(missing)}.", advice)
     else:
         yield Check("encoders", f"{', '.join(ENCODERS_OF_NOTE)} and {len(found.encoders) - len(ENCODERS_OF_NOTE)} more")
+
+
+def _extras() -> Iterator[Check]:
+    for package, (extra, purpose) in EXTRAS.items():
+        try:
+            found = f"version {version(package)}"
+        except PackageNotFoundError:
+            yield Check(package, f"not installed; for {purpose}: pip install 'pyprocessor[{extra}]'")
+            continue
+        yield Check(package, found)
+        if package == "yt-dlp":
+            yield _javascript()
+
+
+def _javascript() -> Check:
+    """Whether yt-dlp finds what runs the scripts of YouTube's pages."""
+    from yt_dlp.globals import supported_js_runtimes
+
+    known = {name: runtime().info for name, runtime in supported_js_runtimes.value.items() if runtime is not None}
+    there = [f"{name} {found.version}" for name, found in known.items() if found is not None and found.supported]
+    if there:
+        return Check("JavaScript", f"yt-dlp can use {', '.join(there)}")
+    old = [f"{name} {found.version} is too old" for name, found in known.items() if found is not None]
+    text = f"yt-dlp finds none of {', '.join(known)} that it can use{''.join(f'; {one}' for one in old)}."
+    return Check("JavaScript", text, "Pages of YouTube are read in part only, or not at all; install deno.")
 
 
 def _machine() -> Iterator[Check]:

@@ -41,9 +41,15 @@ _YAML = (".yaml", ".yml")
 @click.argument("file", metavar="FILE")
 @click.option("--output", required=True, metavar="DIR", help="The output folder whose runs are to do the jobs.")
 @click.option("--queue", default="default", metavar="NAME", help="A key is unique in its queue.  [default: default]")
+@click.option(
+    "--allow-calls",
+    multiple=True,
+    metavar="PACKAGE",
+    help="A package or module whose functions jobs of the task call may name; may be given several times.",
+)
 @click.option("--dry-run", is_flag=True, help="Check the jobs; show their order, and what they would leave.")
 @click.pass_obj
-def submit(session: Session, file: str, output: str, queue: str, dry_run: bool) -> None:
+def submit(session: Session, file: str, output: str, queue: str, allow_calls: tuple[str, ...], dry_run: bool) -> None:
     """Take in the jobs of FILE: a list of jobs as YAML or JSON, or one JSON object a line; - reads standard input.
 
     A run that is on does them now, else the next one does. All are taken in or none; a job that is known already and
@@ -51,22 +57,18 @@ def submit(session: Session, file: str, output: str, queue: str, dry_run: bool) 
     """
     document, folder = _read(file)
     contact = Contact(output, may_be_new=True)
-    jobs = _checked(document, queue, folder, contact)
+    check = partial(submissions, document, queue=queue, folder=folder, calls=allow_calls)
+    try:
+        with JournalReader.read_only(contact.folder) as journal:
+            jobs = check(known=partial(_knows, journal))
+    except NoJournal:
+        jobs = check(known=lambda _: False)
     if dry_run:
         lines = [line for preview in _previewed(jobs, contact) for line in _lines(preview)]
         print_result("".join(f"{line}\n" for line in lines) + f"{count(len(jobs), 'job')} would be taken in.\n")
         return
     request = Request(Verb.SUBMIT, submissions=jobs)
     print_result(hand_over(contact, request, lambda journal: _take_in(journal, jobs), session) + "\n")
-
-
-def _checked(document: object, queue: str, folder: str, contact: Contact) -> tuple[Submission, ...]:
-    try:
-        with JournalReader.read_only(contact.folder) as journal:
-            known = partial(_knows, journal)
-            return submissions(document, queue=queue, folder=folder, known=known)
-    except NoJournal:
-        return submissions(document, queue=queue, folder=folder, known=lambda _: False)
 
 
 def _knows(journal: JournalReader, job_id: str) -> bool:

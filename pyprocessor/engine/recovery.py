@@ -19,7 +19,7 @@ from pyprocessor.models import InputFolder, JobState, Origin, Outcome, OutcomeKi
 from pyprocessor.models.products import Intent, Seal
 from pyprocessor.publish.bounds import Bounds
 from pyprocessor.publish.grants import settle
-from pyprocessor.publish.partials import Anchor, discard, discard_attempts, sweep_partials, token_of
+from pyprocessor.publish.partials import Anchor, discard, discard_attempts, keeper_of, sweep_partials, token_of
 from pyprocessor.publish.receipts import Receipt, ReceiptWriter, latest_run
 from pyprocessor.publish.seals import seal_at
 from pyprocessor.state.receipt_index import Receipts
@@ -75,7 +75,8 @@ def recover(
     except PublishError as error:
         notes.append(("warning", f"What an earlier run left unfinished stays there: {error}"))
     _sweep_intermediates(journal, output_root)
-    if others := os.listdir(folder.partials):
+    _sweep_kept(journal, folder)
+    if others := [name for name in os.listdir(folder.partials) if keeper_of(name) is None]:
         text = (
             f"{display(os.path.join(folder.partials, min(others)))} is no unfinished output of pyprocessor "
             f"and was left alone, {len(others)} such file(s) in all; better keep nothing in that folder."
@@ -97,6 +98,16 @@ def _sweep_intermediates(journal: Journal, output_root: bytes) -> None:
         if parent is None or parent.state is JobState.SUCCEEDED or row.id not in journal.needs(parent.id):
             with contextlib.suppress(PublishError):
                 discard(os.path.join(folder, name))
+
+
+def _sweep_kept(journal: Journal, folder: StateFolder) -> None:
+    """Remove what jobs have kept for further attempts that will not come."""
+    for name in os.listdir(folder.partials):
+        if (job_id := keeper_of(name)) is not None:
+            row = journal.job(job_id)
+            if row is None or row.final:
+                with contextlib.suppress(PublishError):
+                    discard(os.path.join(folder.partials, name))
 
 
 def set_aside(journal: Journal, most_killed_runs: int) -> list[str]:

@@ -77,7 +77,7 @@ class JobDetails:
     def params(self, row: JobRow) -> Any:
         """Return what a job of no folder was asked to do. Raises JobError where it is part of another run's film."""
         params, _ = self._params(row.params_fingerprint)
-        if row.origin is not Origin.CHILD or not isinstance(params, dict) or PROFILE not in params:
+        if row.origin is not Origin.CHILD or not isinstance(params, dict) or not isinstance(params.get(PROFILE), str):
             return params
         profile = self._request.profile
         if params[PROFILE] != profile.fingerprint:

@@ -222,9 +222,7 @@ class PendingJobs(JobSource):
             return Todo(row.job_with(cost=cost), details.features, fresh=False, asking=details.asking, row=row)
         main = next((product for product in plan.products if product.role == MAIN), Product(b""))
         companions = tuple(product for product in plan.products if product is not main)
-        files = {source.path: source for source in details.inputs}
         job = row.job_with(
-            source=files.get(row.source.path, row.source),
             media=details.found if row.origin is Origin.FOLDER else None,
             output=main.name,
             output_is_folder=main.folder,

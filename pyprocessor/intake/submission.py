@@ -13,7 +13,7 @@ import json
 import math
 import os
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from difflib import get_close_matches
@@ -26,7 +26,8 @@ from pyprocessor.intake.paths import all_exist
 from pyprocessor.journal.waiting import Submission
 from pyprocessor.models import MAIN, Cost, Job, JobInput, Origin, ProductOf, Source, display, submitted_id
 from pyprocessor.models.wording import one_line
-from pyprocessor.tasks.registry import offered, problems
+from pyprocessor.tasks.call import CALL, lies_in
+from pyprocessor.tasks.registry import offered, problems, whole_params
 
 FIELDS = (
     *("task", "key", "name", "params", "inputs", "after", "priority", "tenant", "metadata"),
@@ -40,13 +41,19 @@ _MAX_WHOLE = 1 << 53
 
 
 def submissions(
-    document: object, *, queue: str, folder: str = "", known: Callable[[str], bool] | None = None
+    document: object,
+    *,
+    queue: str,
+    folder: str = "",
+    known: Callable[[str], bool] | None = None,
+    calls: Collection[str] | None = None,
 ) -> tuple[Submission, ...]:
     """The jobs of a document: a list of them, or a mapping whose `jobs` is one.
 
     Paths of inputs start from `folder`; each file is looked at. `known` says whether the journal has a job of an id;
-    without it the journal decides whether a job waits for one that nobody knows. Raises UsageError with one line for
-    each problem, and InputSilent where a file system does not answer.
+    without it the journal decides whether a job waits for one that nobody knows. `calls` are the packages whose
+    functions the document may have called (None: any). Raises UsageError with one line for each problem, and
+    InputSilent where a file system does not answer.
     """
     if isinstance(document, Mapping):
         if set(document) != {"jobs"}:
@@ -56,7 +63,7 @@ def submissions(
         raise UsageError("A document of jobs is a list of jobs; this one is not.")
     if not document:
         raise UsageError("The document has no jobs.")
-    entries = [_Entry(number, found, queue, folder) for number, found in enumerate(document, 1)]
+    entries = [_Entry(number, found, queue, folder, calls) for number, found in enumerate(document, 1)]
     for entry in entries:
         entry.read()
     _look_at_files(entries)
@@ -75,6 +82,7 @@ class _Entry:
     given: object
     queue: str
     folder: str
+    calls: Collection[str] | None
     problems: list[str] = field(default_factory=list)
     key: str = ""
     params: str = "{}"
@@ -123,9 +131,26 @@ class _Entry:
         if begin is not None and end is not None and end < begin:
             self.wrong("deadline", "is before `not_before`, so that the job could never begin")
         if not self.problems:
-            called = f"Job {self.number} ({one_line(self.key)})"
-            params = given.get("params", {})
-            self.problems += (f"{called}: {what}" for what in problems(self.rest["task"], params, len(self.inputs)))
+            self._check_with_task(self.rest["task"], given.get("params", {}))
+
+    def _check_with_task(self, name: str, params: Mapping[str, Any]) -> None:
+        """Note what its task finds wrong, and take over the params with all that they name in its place."""
+        called = f"Job {self.number} ({one_line(self.key)})"
+        self.problems += (f"{called}: {what}" for what in problems(name, params, len(self.inputs)))
+        if self.problems:
+            return
+        if name == CALL and self.calls is not None and not lies_in(params["function"], self.calls):
+            module = params["function"].partition(":")[0]
+            text = "is called only where the command line allows that"
+            self.problems.append(f"{called}: `function`: {module} {text}: --allow-calls {module.partition('.')[0]}.")
+            return
+        try:
+            whole = whole_params(name, params)
+        except UsageError as error:
+            self.problems += (f"{called}: `params`: {line}" for line in str(error).split("\n"))
+        else:
+            if whole is not params:
+                self._read_params(whole)
 
     def _read_key(self, given: dict[Any, Any]) -> None:
         if "key" in given and "name" in given:

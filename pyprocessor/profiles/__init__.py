@@ -8,7 +8,7 @@ layers -> merge -> Freezer (defaults, and what must fit together) -> models.Prof
 from __future__ import annotations
 
 from pyprocessor.profiles.documents import builtin_names
-from pyprocessor.profiles.loading import LoadedProfile, describe, load, show, validate
+from pyprocessor.profiles.loading import LoadedProfile, describe, load, load_alone, show, validate
 from pyprocessor.profiles.overrides import Overrides, overrides_of
 from pyprocessor.profiles.schema import json_schema
 
@@ -19,6 +19,7 @@ __all__ = [
     "describe",
     "json_schema",
     "load",
+    "load_alone",
     "overrides_of",
     "show",
     "validate",

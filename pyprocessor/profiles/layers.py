@@ -84,6 +84,11 @@ def find_document(reference: str, extended_by: Document | None = None) -> tuple[
 def file_layers(reference: str, environment: Mapping[str, str]) -> tuple[str, list[Layer]]:
     """The profile's short name and its layers, what it extends first; raises ProfileError."""
     short_name, document = find_document(reference)
+    return short_name, layers_of(document, environment)
+
+
+def layers_of(document: Document, environment: Mapping[str, str]) -> list[Layer]:
+    """The layers of a document, what it extends first; raises ProfileError."""
     layers: list[Layer] = []
     chain: dict[str, str] = {}
     while True:
@@ -97,7 +102,7 @@ def file_layers(reference: str, environment: Mapping[str, str]) -> tuple[str, li
         base = layer.values.pop("extends", None)
         layers.insert(0, layer)
         if base is None:
-            return short_name, layers
+            return layers
         try:
             _, document = find_document(base, document)
         except ProfileError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import time
 from enum import Enum
 from functools import partial
@@ -15,8 +15,9 @@ import yaml
 
 from pyprocessor.errors import ProfileError
 from pyprocessor.models import BatchSettings, Profile, VideoSettings
+from pyprocessor.profiles.documents import parse_document
 from pyprocessor.profiles.freezing import SOURCE_PIXEL_FORMAT, Freezer
-from pyprocessor.profiles.layers import Layer, file_layers, find_document, merge
+from pyprocessor.profiles.layers import Layer, file_layers, find_document, layers_of, merge
 from pyprocessor.profiles.overrides import PREFIX, Overrides, environment_layer, overrides_layer
 from pyprocessor.profiles.problems import SettingsRefused, problems_in
 from pyprocessor.profiles.quantities import hours_text
@@ -71,6 +72,21 @@ def load(
     return _freeze(name, layers, allow_unsafe=allow_unsafe)
 
 
+def load_alone(profile: str | Mapping[str, Any], overrides: Overrides, *, allow_unsafe: bool = False) -> LoadedProfile:
+    """The settings of a profile (a built-in one's name, a file, or what a file would hold) below `overrides`.
+
+    Neither the environment's settings nor a configuration file count. Raises ProfileError as `load` does.
+    """
+    others = {variable: value for variable, value in os.environ.items() if not variable.startswith(PREFIX)}
+    if isinstance(profile, str):
+        name, layers = file_layers(profile, others)
+    else:
+        text = json.dumps(profile).encode()
+        name, document = "job", parse_document(text, name="`profile`", identity="", folder="", suffix=".json")
+        layers = layers_of(replace(document, lines={}), others)
+    return _freeze(name, [*layers, overrides_layer(overrides)], allow_unsafe=allow_unsafe)
+
+
 def describe(name: str) -> str:
     """The description of a profile (a built-in one's name or a file) in one line; it may be empty."""
     _, document = find_document(name)
@@ -80,12 +96,12 @@ def describe(name: str) -> str:
 
 def show(name: str) -> str:
     """YAML of the profile with every default filled in, leaving the environment's settings out."""
-    return render(_alone(name).profile, describe(name))
+    return render(load_alone(name, Overrides(), allow_unsafe=True).profile, describe(name))
 
 
 def validate(file: str) -> list[str]:
     """Notices on a profile file, such as programs it calls; raises ProfileError for one that cannot be used."""
-    loaded = _alone(file)
+    loaded = load_alone(file, Overrides(), allow_unsafe=True)
     notices = list(loaded.notices)
     unsafe, hooks = loaded.profile.unsafe, loaded.profile.hooks
     if unsafe.input or unsafe.output:
@@ -94,12 +110,6 @@ def validate(file: str) -> list[str]:
     if programs:
         notices.append(f"It has programs called (`hooks`): {', '.join(map(json.dumps, programs))}.")
     return notices
-
-
-def _alone(name: str) -> LoadedProfile:
-    others = {variable: value for variable, value in os.environ.items() if not variable.startswith(PREFIX)}
-    short_name, layers = file_layers(name, others)
-    return _freeze(short_name, layers, allow_unsafe=True)
 
 
 def _freeze(name: str, layers: Sequence[Layer], *, allow_unsafe: bool) -> LoadedProfile:

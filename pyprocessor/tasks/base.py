@@ -36,7 +36,8 @@ class Work:
     """One job in its worker.
 
     Every file that the attempt makes lies in `folder`, under a name that begins with `name`, so that it is removed
-    whatever happens.
+    whatever happens. What the next attempt is to go on with has a name that begins with `publish.partials.kept_name` of
+    the job: it stays until the job has ended, or is the product (`take_kept`).
     """
 
     job_id: str
@@ -190,6 +191,13 @@ class Described(Task, Protocol):
     """The dataclass of its params, see `tasks.params`."""
     inputs: tuple[int, int | None]
     """How many inputs a job of it has, at least and at most; None is any number."""
+
+
+class Naming(Task, Protocol):
+    """A kind of work whose params may name what is kept elsewhere, such as a profile."""
+
+    def whole(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The params with that in its place, when a job is submitted. Raises UsageError."""
 
 
 class Divisible(Task, Protocol):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator
-from dataclasses import asdict, replace
-from fractions import Fraction
+from dataclasses import replace
 from typing import Any
 
 from pyprocessor.errors import FailureKind, JobError
@@ -13,22 +12,19 @@ from pyprocessor.ffmpeg.diagnosis import check
 from pyprocessor.ffmpeg.invocation import Invocation
 from pyprocessor.ffmpeg.run import Finished
 from pyprocessor.models import (
-    AudioSettings,
     Cost,
     CostFeatures,
-    Deinterlace,
-    HdrPolicy,
     InputLimits,
     MediaInfo,
     OutputFacts,
     Profile,
     Source,
-    VideoSettings,
 )
 from pyprocessor.models.products import Product
 from pyprocessor.recipes.chunk import Range, copied, encoded
 from pyprocessor.tasks.base import Call, Done, Ffmpeg, Made, Plan, Returned, Step, Steps, Work
 from pyprocessor.tasks.chunk_processors import CHECKSUM, DECODE, FFMPEG
+from pyprocessor.tasks.params import profile_of, values_of
 
 WORKER = "chunk worker"
 """The resource that each chunk needs one of, so that no more are done at once than a caller allows."""
@@ -43,7 +39,7 @@ _MOST_OUTPUT_GROWTH = 4
 
 
 class ProcessChunk:
-    """The processors of its params, one after the other. See `chunks/planning` for the params."""
+    """The processors of its params, one after the other. See `tasks/chunk_cutting` for the params."""
 
     name = "process-chunk"
 
@@ -51,7 +47,8 @@ class ProcessChunk:
         return None  # the params have all that is known
 
     def plan(self, params: Any, inputs: tuple[Source, ...], found: Any, output: bytes) -> Plan:  # noqa: ARG002 - as above
-        products = (Product(params["file"].encode("ascii")),) if params["file"] else ()
+        extension = os.path.splitext(params["file"])[1].encode("ascii")
+        products = (Product(output + extension),) if params["file"] else ()
         return Plan(products, _cost(params))
 
     def run(self, work: Work) -> Steps:
@@ -126,7 +123,7 @@ def _whole(work: Work, path: bytes, made: str) -> Invocation:
     from pyprocessor.recipes.transcode import recipe
 
     source = Source(path, os.path.basename(path), os.stat(path).st_size, 0)
-    profile = profile_of(work.params["profile"])
+    profile = chunk_profile(work.params["profile"])
     media = replace(probe(path, size_bytes=source.size_bytes, limits=profile.input_limits), chapters=0)
     agreed = contract(profile, media)
     return recipe(profile, media, agreed, source, threads=work.threads, output_name=made).invocation
@@ -151,7 +148,7 @@ def _opened(opened: dict[str, Any], streams: list[dict[str, Any]]) -> MediaInfo:
 
 def _cost(params: Any) -> Cost | CostFeatures:
     chunk, pixels = params["chunk"], params["pixels"]
-    resources = ((WORKER, 1),)
+    resources = ((WORKER, 1),) if params.get("limited", True) else ()
     if params["profile"] is not None:
         video = params["profile"]["video"]
         return CostFeatures(
@@ -177,29 +174,14 @@ def _cost(params: Any) -> Cost | CostFeatures:
 def profile_values(profile: Profile) -> dict[str, Any]:
     """What of a profile decides how a chunk is encoded, as JSON."""
     assert profile.video is not None
-    return {
-        "container": profile.container,
-        "video": asdict(profile.video) | {"fps": str(profile.video.fps) if profile.video.fps is not None else None},
-        "audio": None if profile.audio is None else asdict(profile.audio),
-    }
+    return values_of(profile, ("container", "video", "audio"))
 
 
-def profile_of(values: dict[str, Any]) -> Profile:
+def chunk_profile(values: dict[str, Any]) -> Profile:
     """The profile of such values: film and sound, without subtitles, covers and chapters."""
-    video, audio = dict(values["video"]), values["audio"]
-    video["bitrates"] = tuple((lines, rate) for lines, rate in video["bitrates"])
-    video["options"] = tuple((name, value) for name, value in video["options"])
-    video["fps"] = Fraction(video["fps"]) if video["fps"] is not None else None
-    video["hdr"], video["deinterlace"] = HdrPolicy(video["hdr"]), Deinterlace(video["deinterlace"])
-    if audio is not None:
-        audio = AudioSettings(**{**audio, "bitrates": tuple(audio["bitrates"])})
-    return Profile(
-        "chunks",
-        "",
-        container=values["container"],
+    return replace(
+        profile_of(values),
         extension=values["container"],
-        video=VideoSettings(**video),
-        audio=audio,
         keep_subtitles=False,
         keep_attachments=False,
         keep_chapters=False,

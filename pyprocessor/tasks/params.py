@@ -1,4 +1,6 @@
-"""Are the params of a job what its task takes, and which field is not? The fields are those of a dataclass.
+"""Are the params of a job what its task takes, and how do a profile's settings stand in them?
+
+The fields that a task takes are those of a dataclass.
 
 A field's type is a plain one: str, int, float, bool, a Literal, a tuple or mapping of these, or one of them or None.
 What a type cannot say, `__post_init__` of the record checks and raises as ValueError, a sentence that names the field.
@@ -7,22 +9,27 @@ What a type cannot say, `__post_init__` of the record checks and raises as Value
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from difflib import get_close_matches
+from fractions import Fraction
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from pyprocessor.errors import FailureKind, JobError
+from pyprocessor.models import Profile
 
 P = TypeVar("P")
+CONTENT = (
+    *("name", "fingerprint", "container", "extension", "video", "audio", "keep_subtitles", "keep_attachments"),
+    *("keep_chapters", "keep_metadata", "damaged", "strip_location", "input_limits"),
+)
+"""The fields that decide what is made of a source, and what a source may be."""
 
 
 def params_as(kind: type[P], params: Any) -> P:
     """Return params, a mapping of JSON, as such a record. Raises JobError in a sentence that names the field."""
-    import msgspec  # takes 6 ms, and a run over a folder needs none of it
-
     if not isinstance(params, Mapping):
         raise JobError(FailureKind.BAD_INPUT, "The params of the job are no mapping.")
     names = [field.name for field in fields(kind)]  # type: ignore[arg-type]  # no type says "a dataclass"
@@ -31,8 +38,15 @@ def params_as(kind: type[P], params: Any) -> P:
             close = get_close_matches(str(name), names, n=1)
             hint = f"did you mean `{close[0]}`?" if close else f"it takes {', '.join(names) or 'none'}."
             raise JobError(FailureKind.BAD_INPUT, f"`{name}` is no field of this task; {hint}")
+    return record_of(kind, params, {})
+
+
+def record_of(kind: type[P], values: Any, others: Mapping[type, Callable[[Any], Any]]) -> P:
+    """Return JSON as such a record; `others` make values of types that JSON does not have. Raises JobError."""
+    import msgspec  # takes 6 ms, and a run over a folder needs none of it
+
     try:
-        return msgspec.convert(params, kind)
+        return msgspec.convert(values, kind, dec_hook=lambda wanted, value: others[wanted](value))
     except msgspec.ValidationError as error:
         what, _, where = str(error).removeprefix("Object ").partition(" - at `$.")
         text = what[:1].lower() + what[1:].rstrip(".")
@@ -95,3 +109,18 @@ def _in_words(hint: Any) -> str:
     if made_of in (tuple, list):
         return f"list of {_in_words(get_args(hint)[0])}"
     return "mapping"
+
+
+def values_of(profile: Profile, fields: Iterable[str] = CONTENT) -> dict[str, Any]:
+    """Return these settings of a profile as JSON."""
+    settings = asdict(profile)
+    values = {name: settings[name] for name in fields}
+    video = values.get("video")
+    if video is not None and video["fps"] is not None:
+        video["fps"] = str(video["fps"])
+    return values
+
+
+def profile_of(values: Mapping[str, Any]) -> Profile:
+    """Return the profile of such values, with its other settings as they are by default. Raises JobError."""
+    return record_of(Profile, {"name": "", "fingerprint": "", **values}, {Fraction: Fraction})

@@ -20,6 +20,12 @@ GROUP = "pyprocessor.tasks"
 
 _OURS = {
     FOLDER_TASK: "transcode:Transcode",
+    "call": "call:CallFunction",
+    "checksum": "checksum:Checksum",
+    "chunk": "chunk:ChunkFilm",
+    "download": "download:Download",
+    "verify": "check_media:Verify",
+    "youtube": "youtube:Youtube",
     "film-part": "parts:FilmPart",
     "sound-part": "parts:SoundPart",
     "enhance": "enhance:Enhance",
@@ -96,3 +102,9 @@ def problems(name: str, params: Mapping[str, Any], inputs: int) -> Iterator[str]
     if inputs < least or (most is not None and inputs > most):
         wanted = f"{least} or more" if most is None else str(least) if least == most else f"{least} to {most}"
         yield f"`inputs`: the task {name} takes {wanted}, and {inputs} {'is' if inputs == 1 else 'are'} given."
+
+
+def whole_params(name: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return params of a known task with what they name, such as a profile, in its place. Raises UsageError."""
+    whole = getattr(task(name), "whole", None)
+    return params if whole is None else whole(params)

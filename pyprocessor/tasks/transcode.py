@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Generator, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 from pyprocessor.containers.claims import check_claims
 from pyprocessor.errors import FailureKind, JobError
@@ -13,7 +13,7 @@ from pyprocessor.ffmpeg.diagnosis import check
 from pyprocessor.ffmpeg.run import Finished
 from pyprocessor.inspect.contract import Contract, contract, refuse_damage
 from pyprocessor.inspect.timeline import expand
-from pyprocessor.models import InputLimits, MediaInfo, MediaNote, OutputFacts, Profile, Source
+from pyprocessor.models import CostFeatures, InputLimits, MediaInfo, MediaNote, OutputFacts, Profile, Source
 from pyprocessor.models.products import Product
 from pyprocessor.recipes.features import features, output_limit_bytes
 from pyprocessor.recipes.subtitles import lost_lines
@@ -21,6 +21,7 @@ from pyprocessor.recipes.transcode import recipe
 from pyprocessor.tasks.base import ChildJob, Done, Ffmpeg, Made, Plan, Step, Steps, Work
 from pyprocessor.tasks.joining import Parts, list_file, parts_of
 from pyprocessor.tasks.mp4_headers import edit_headers
+from pyprocessor.tasks.params import params_as, profile_of, values_of
 from pyprocessor.tasks.parts import divide, division
 from pyprocessor.tasks.side_files import side_files
 
@@ -31,25 +32,61 @@ _OF_THE_PARTS = (FailureKind.BAD_INPUT, FailureKind.UNSUPPORTED, FailureKind.INF
 """Kinds of failure of a join after which the film is encoded whole; after the others that would fail as well."""
 
 
+@dataclass(frozen=True, slots=True)
+class Takes:
+    """A profile, by name, by file or as a file would hold it, and settings that go before those of it."""
+
+    profile: str | dict[str, Any] = "default"
+    encoder: str | None = None
+    preset: str | None = None
+    tune: str | None = None
+    crf: int | None = None
+    fps: int | float | str | None = None
+    no_audio: bool | None = None
+    damaged: Literal["keep", "refuse"] | None = None
+
+
+WHOLE_PROFILE = "whole"
+"""The param that has all settings of the profile of a job that was submitted, once that was looked up."""
+
+
 class Transcode:
-    """One ffmpeg that encodes the film, or joins its parts, then verification of what it wrote."""
+    """One ffmpeg that encodes the film, or joins its parts, then verification of what it wrote.
+
+    For a file of a folder the params are the run's Profile, and what `inspect` finds is a MediaInfo. A job that was
+    submitted has its profile's settings in its params, and is not divided.
+    """
 
     name = "transcode"
+    summary = "Convert a film, or sound alone, as a profile says"
+    takes = Takes
+    inputs = (1, 1)
 
-    def inspect(self, inputs: tuple[Source, ...], params: Any, limits: InputLimits) -> MediaInfo:
+    def whole(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        from pyprocessor import profiles  # with PyYAML, and only where a job is submitted
+
+        wanted = params_as(Takes, params)
+        above = {one.name: getattr(wanted, one.name) for one in fields(Takes) if one.name != "profile"}
+        return {WHOLE_PROFILE: values_of(profiles.load_alone(wanted.profile, profiles.Overrides(**above)).profile)}
+
+    def inspect(self, inputs: tuple[Source, ...], params: Any, limits: InputLimits) -> MediaInfo | dict[str, Any]:
         # Here, so that the engine, which asks for plans only, does without PyAV.
         from pyprocessor.inspect.probe import probe
 
-        _profile(params)
-        (source,) = inputs
-        return probe(source.path, size_bytes=source.size_bytes, limits=limits)
-
-    def plan(self, params: Any, inputs: tuple[Source, ...], found: MediaInfo, output: bytes) -> Plan:  # noqa: ARG002
         profile = _profile(params)
-        check_claims(found, profile.input_limits)
-        agreed = contract(profile, found)
-        cost = features(profile, found)
-        return Plan((Product(output),), cost, division=division(profile, found, agreed, cost))
+        (source,) = inputs
+        media = probe(source.path, size_bytes=source.size_bytes, limits=limits)
+        if profile is params:
+            return media
+        return asdict(_cost(profile, media))
+
+    def plan(self, params: Any, inputs: tuple[Source, ...], found: Any, output: bytes) -> Plan:  # noqa: ARG002
+        profile = _profile(params)
+        if profile is not params:
+            name = output + b"." + profile.extension.encode("ascii")
+            return Plan((Product(name),), CostFeatures(**{**found, "resources": ()}))  # JSON knows no tuples
+        cost = _cost(profile, found)
+        return Plan((Product(output),), cost, division=division(profile, found, contract(profile, found), cost))
 
     def divide(
         self, params: Any, inputs: tuple[Source, ...], found: MediaInfo, parts: int, limits: InputLimits
@@ -58,8 +95,12 @@ class Transcode:
         return divide(_profile(params), source, found, parts, limits)
 
     def run(self, work: Work) -> Steps:
-        profile: Profile = work.params
-        (source,) = work.inputs
+        profile, (source,) = _profile(work.params), work.inputs
+        if profile is not work.params:
+            from pyprocessor.inspect.probe import probe
+
+            found = probe(source.path, size_bytes=source.size_bytes, limits=profile.input_limits)
+            work = replace(work, params=profile, found=found)
         media, times = _surveyed(source, profile, work.found)
         agreed = contract(profile, media)
         facts: OutputFacts | None = None
@@ -138,12 +179,19 @@ def _made(
 
 
 def _profile(params: Any) -> Profile:
+    """The profile that the params are, or whose settings they have."""
     if isinstance(params, Profile):
         return params
-    text = (
-        "A transcoding takes its settings from the profile of a run over its folder; it cannot be submitted by itself."
-    )
-    raise JobError(FailureKind.UNSUPPORTED, text)
+    if isinstance(params, Mapping) and WHOLE_PROFILE in params:
+        return profile_of(params[WHOLE_PROFILE])
+    raise JobError(FailureKind.BAD_INPUT, "The params of the job have no profile; submit it again.")
+
+
+def _cost(profile: Profile, media: MediaInfo) -> CostFeatures:
+    """What the cost depends on. Raises JobError for what cannot be made."""
+    check_claims(media, profile.input_limits)
+    contract(profile, media)
+    return features(profile, media)
 
 
 def _surveyed(source: Source, profile: Profile, media: MediaInfo) -> tuple[MediaInfo, Timeline]:

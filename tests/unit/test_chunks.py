@@ -15,13 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyprocessor.chunks import ChunkResult, PipelineError, ResultCollector
-from pyprocessor.chunks.chunker import CutChunk, Cutting
 from pyprocessor.chunks.manifest import Manifest
-from pyprocessor.errors import UsageError
+from pyprocessor.errors import JobError, UsageError
 from pyprocessor.inspect.cuts import PacketIndex
 from pyprocessor.inspect.picture_index import PictureIndex
 from pyprocessor.models import MediaInfo
 from pyprocessor.profiles import load
+from pyprocessor.tasks.chunk_cutting import CutChunk, Cutting
 from pyprocessor.tasks.chunk_processing import chunk_profile, profile_values
 from pyprocessor.tasks.chunk_processors import Processor, processors
 
@@ -148,7 +148,7 @@ def test_a_chunk_longer_than_the_film_is_all_of_it(seconds: float) -> None:
 
 def test_too_many_chunks_are_refused() -> None:
     """Before any of them is made."""
-    with pytest.raises(PipelineError, match="longer chunk_duration"):
+    with pytest.raises(JobError, match="longer chunk_duration"):
         Cutting(film(250, 25), 1e-6).chunks()
 
 

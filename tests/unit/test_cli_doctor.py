@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from pyprocessor.cli import doctor
 from pyprocessor.cli.doctor import CLASSES_SHOWN, most_used
 from pyprocessor.cli.main import main
 from pyprocessor.costs.calibration import FileHistory, default_path, save
@@ -106,3 +109,28 @@ def test_only_the_most_used_classes_are_told() -> None:
             model = model.observe(FILM, threads, prior_cost(FILM, threads))
     told = most_used(model)
     assert [one["files"] for one in told] == list(range(CLASSES_SHOWN + 5, 5, -1))
+
+
+def test_what_only_some_tasks_need(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which version is there, or how to get it; what yt-dlp can run scripts with, or what to do."""
+    from yt_dlp.globals import supported_js_runtimes
+
+    def version(package: str) -> str:
+        if package == "pocketsphinx":
+            raise PackageNotFoundError
+        return "1.2.3"
+
+    class Runtime:
+        info = SimpleNamespace(version="9.9", supported=True)
+
+    monkeypatch.setattr(doctor, "version", version)
+    monkeypatch.setattr(supported_js_runtimes, "value", {"deno": Runtime})
+    told = {one["name"]: one for one in document(capsys)["checks"]}
+    assert told["httpx"]["found"] == "version 1.2.3"
+    assert told["pocketsphinx"]["state"] == "ok"
+    assert "pip install 'pyprocessor[pocketsphinx]'" in told["pocketsphinx"]["found"]
+    assert told["JavaScript"]["found"] == "yt-dlp can use deno 9.9"
+    Runtime.info.supported = False
+    told = {one["name"]: one for one in document(capsys)["checks"]}
+    assert told["JavaScript"]["state"] == "warning"
+    assert "deno 9.9 is too old" in told["JavaScript"]["found"]

@@ -38,6 +38,7 @@ MAY_IMPORT: dict[str, list[str]] = {
     "recipes": ["inspect", "containers", "ffmpeg", *LIBRARY],
     "publish": LIBRARY,
     "costs": LIBRARY,
+    "net": ["workers", *LIBRARY],
     "system": LIBRARY,
     "jobs": ["costs", *LIBRARY],
     "plan": ["costs", "jobs", *LIBRARY],
@@ -45,9 +46,8 @@ MAY_IMPORT: dict[str, list[str]] = {
     "journal": ["jobs", *LIBRARY],
     "state": ["journal", "publish", "system", *LIBRARY],
     "control": ["journal", "state", "publish", "system", *LIBRARY],
-    "net": LIBRARY,
     "speech": LIBRARY,
-    "tasks": [*MEDIA, "net", "speech", "publish", "costs", *LIBRARY],
+    "tasks": [*MEDIA, "net", "speech", "publish", "costs", "profiles", "builtin_profiles", *LIBRARY],
     "workers": ["tasks", *MEDIA, "net", "speech", "publish", "state", "system", "jobs", *LIBRARY],
     "intake": ["workers", "plan", *WORK, *LIBRARY],
     "engine": BELOW_ENGINE,
@@ -67,9 +67,10 @@ ONLY_IN: dict[str, list[str]] = {
     "psutil": ["system/"],
     "av": ["inspect/", "containers/", "cli/doctor.py"],  # the last only tells whether it loads
     "charset_normalizer": ["containers/charsets.py"],
+    "httpx": ["net/"],
+    "yt_dlp": ["net/youtube.py", "cli/doctor.py"],  # the last only asks what it may use
     "imageio_ffmpeg": ["ffmpeg/"],
     "watchfiles": ["intake/file_events.py"],
-    "httpx": ["net/"],
     "jiwer": ["speech/scoring.py"],
     "pocketsphinx": ["speech/pocketsphinx_backend.py"],
     "faster_whisper": ["speech/whisper_backend.py"],
@@ -77,7 +78,7 @@ ONLY_IN: dict[str, list[str]] = {
 }
 """Which modules may import a library. A folder ends with a slash."""
 
-HEAVY = {"av", "msgspec", "yaml", "tqdm", "psutil", "ffmpeg", "imageio_ffmpeg", "numpy", "dask"}
+HEAVY = {"av", "httpx", "yt_dlp", "msgspec", "yaml", "tqdm", "psutil", "ffmpeg", "imageio_ffmpeg", "numpy", "dask"}
 
 FILE_CALLS = {
     "os": {

@@ -96,6 +96,7 @@ def test_commands_are_understood(page: str) -> None:
 def test_the_jobs_shown_can_be_submitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the files and the tasks there, and every field is shown and explained."""
     monkeypatch.setattr(registry, "task", lambda name: name)
+    monkeypatch.setattr(submission, "whole_params", lambda _, params: params)
     (shown,) = re.findall(r"```yaml\n(.*?)```", JOBS, re.DOTALL)
     (tmp_path / "talks").mkdir()
     for name in ("titles", "film"):

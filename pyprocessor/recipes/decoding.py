@@ -1,0 +1,27 @@
+"""What is ffmpeg to do to decode all of a film's pictures and sound, and write nothing?"""
+
+from __future__ import annotations
+
+from pyprocessor.ffmpeg.invocation import Input, Invocation, MappedStream, Output, demuxer_options
+from pyprocessor.models import MediaInfo
+
+
+def decoded(path: bytes, media: MediaInfo, *, threads: int, output_name: str) -> Invocation:
+    """Decode every film and sound track. No file of the output's name is made."""
+    options = demuxer_options(
+        media.container, deep=media.deep, forward=media.forward, skipped_bytes=media.skipped_bytes
+    )
+    if media.skipped_bytes:
+        options += (("f", media.demuxer),)
+    streams = []
+    for stream in media.streams:
+        if stream.decoder is not None:
+            options += ((f"c:{stream.index}", stream.decoder),)
+        if stream.video is not None and not stream.video.attached_picture:
+            # Each picture as it comes: none is dropped or doubled for a rate.
+            one = MappedStream((0, stream.index), "v", "wrapped_avframe", options=(("fps_mode", "passthrough"),))
+            streams.append(one)
+        elif stream.audio is not None:
+            streams.append(MappedStream((0, stream.index), "a", "pcm_s16le"))
+    source = Input(path, options=options)
+    return Invocation((source,), Output(output_name, "null", tuple(streams)), threads)
