@@ -36,7 +36,7 @@ def journal_file(folder: StateFolder) -> Path:
     return Path(os.fsdecode(folder.path)) / NAME
 
 
-def fill(folder: StateFolder, *, ended: bool = True, jobs: int = 200) -> None:
+def fill(folder: StateFolder, *, ended: bool = True, jobs: int = 400) -> None:
     """A journal with some hundred jobs, of a run that ended or was killed."""
     with Journal.open(folder.path, wal=True) as journal:
         journal.begin_run("x", ENGINE)
