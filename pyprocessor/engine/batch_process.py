@@ -38,6 +38,8 @@ class BatchProcess:
         self._unsent = dict.fromkeys(batch.job_ids)
         first = self.jobs[batch.job_ids[0]].queued
         self.affinity, self.resources = first.affinity, first.resources
+        self.last_priority = max(job.queued.priority for job in self.jobs.values())
+        """The highest number among the jobs that it has not begun, at least."""
         self.given = len(self.jobs)
         """How many jobs it was given in all."""
         self._short = all(is_short_file(job.queued) for job in self.jobs.values())
@@ -139,6 +141,7 @@ class BatchProcess:
                 memory = max(self.batch.memory_budget_bytes, job.predicted_bytes * self.batch.slots)
                 self.batch = replace(self.batch, memory_budget_bytes=memory)
             self.given += 1
+            self.last_priority = max(self.last_priority, job.queued.priority)
             self.jobs[job.job_id] = job
             self._unsent[job.job_id] = None
 

@@ -8,13 +8,14 @@ for each kind.
 from __future__ import annotations
 
 import itertools
+import sys
 from dataclasses import dataclass, replace
 
 from pyprocessor.engine.batch_process import BatchProcess
 from pyprocessor.engine.dispatch import Dispatch
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.models import Batch
-from pyprocessor.plan import resources
+from pyprocessor.plan import admission, resources
 from pyprocessor.plan.admission import Conditions, Surroundings, Wait
 from pyprocessor.plan.ahead import (
     LEAST_AHEAD,
@@ -37,6 +38,7 @@ class CallDispatch(Dispatch):
         waiting_first = waiting is not None and cores is not None and waiting.priority < cores.priority
         if waiting_first:
             self._start_waiting(on)
+        self._make_way()
         self._top_up(on)
         super()._start(on)
         for process in self.processes:
@@ -49,6 +51,31 @@ class CallDispatch(Dispatch):
         if job.waits and not job.alone:
             return self._decide(job, 1, on, self._beside_waiting(on), due=due)
         return super()._why(job, on, due=due)
+
+    # ------------------------------------------------------------ priorities, and the user's ceiling
+
+    @property
+    def _free_slots(self) -> int:
+        return min(super()._free_slots, self._left_of_ceiling)
+
+    @property
+    def _left_of_ceiling(self) -> int:
+        """How many more jobs of any kind the user lets run at once."""
+        most = self.profile.batch.most_jobs
+        return sys.maxsize if most is None else most - sum(process.occupied_slots for process in self.processes)
+
+    def _make_way(self) -> None:
+        """Take back what was not begun of a lower priority than the job that is next, so that it is next."""
+        head = self.queue.ready.first()
+        late = [p for p in self.processes if head is not None and not p.waits and p.last_priority > head.priority]
+        if head is None or not late:
+            return
+        with self.journal.transaction():
+            for process in late:
+                process.last_priority = head.priority
+                for job in [job for job in process.unsent if job.queued.priority > head.priority]:
+                    self.transitions.returned(process.remove(job.job_id))
+                process.ask_back()
 
     # ------------------------------------------------------------ short jobs, and processes that are given more
 
@@ -79,7 +106,7 @@ class CallDispatch(Dispatch):
             if process.affinity is None and process.has_next:
                 continue
             head = self.queue.ready.first()
-            if head is None:
+            if head is None or admission.not_free(head, on, self.queue.ready) is not None:
                 break
             if head.affinity != process.affinity:
                 continue
@@ -150,12 +177,14 @@ class CallDispatch(Dispatch):
 
     def _beside_waiting(self, on: Conditions) -> Surroundings:
         """What the next job that mostly waits would start beside; memory is kept for one for cores that comes first."""
-        most = max(1, int(MOST_WAITING * on.allowance.share))
+        most = max(1, int(min(MOST_WAITING, self.profile.batch.most_jobs or MOST_WAITING) * on.allowance.share))
         head, first = self.queue.waiting.first(), self._next_for_cores()
         keep = head is not None and first is not None and first.priority <= head.priority
         return replace(
             self._beside(on),
-            free_slots=most - sum(process.occupied_slots for process in self.processes if process.waits),
+            free_slots=min(
+                most - sum(process.occupied_slots for process in self.processes if process.waits), self._left_of_ceiling
+            ),
             concurrency=most,
             begun=True,
             kept_bytes=first.memory_bytes if first is not None and keep else 0,

@@ -132,6 +132,7 @@ class Transitions:
         """
         assert job.attempt_id is not None
         job.move(JobState.PUBLISHING)
+        job.result = result
         if not self._journal.grant(job.job_id, job.attempt_id, facts, intents, result):
             raise JournalError(
                 f"Another program changed the journal while {job.name} was being worked on. Run the same command again "
@@ -148,7 +149,7 @@ class Transitions:
         assert job.attempt_id is not None
         job.move(JobState.SUCCEEDED)
         self._journal.succeed(job.job_id, job.attempt_id, facts, usage)
-        outcome = Outcome(OutcomeKind.SUCCEEDED, " ".join(facts.notes))
+        outcome = Outcome(OutcomeKind.SUCCEEDED, " ".join(facts.notes), result=job.result)
         self.settle(job.job_id, job.name, outcome, job.queued.cpu_seconds)
         self._learn(job, usage, facts.size_bytes)
 
@@ -157,7 +158,7 @@ class Transitions:
         assert job.attempt_id is not None
         job.move(JobState.SUCCEEDED)
         self._journal.complete(job.job_id, job.attempt_id, result, usage)
-        self.settle(job.job_id, job.name, Outcome(OutcomeKind.SUCCEEDED), job.queued.cpu_seconds)
+        self.settle(job.job_id, job.name, Outcome(OutcomeKind.SUCCEEDED, result=result), job.queued.cpu_seconds)
         self._learn(job, usage, 0)
 
     def _learn(self, job: RunningJob, usage: Usage | None, output_bytes: int) -> None:
@@ -315,11 +316,13 @@ class Transitions:
 
     def submit(self, submissions: Sequence[Submission]) -> str:
         """Take jobs in while the run goes on; returns a sentence. Raises UsageError, with nothing taken in."""
-        to_come = self._journal.count_to_come()
+        new = all(self._journal.job(given.job.id) is None for given in submissions)
+        # Counting takes as long as many a submission, with all that waits.
+        to_come = 0 if new else self._journal.count_to_come()
         added = self._journal.submit(submissions)
         for job_id in self.in_hand.intersection(added):
             self.queue.drop(job_id)  # what it makes is planned anew before it may begin
-        self._arrived(added, to_come)
+        self._arrived(added, to_come, new=new)
         known = len(submissions) - len(added)
         return f"{len(added)} jobs taken in" + (f", {known} known already." if known else ".")
 
@@ -341,10 +344,12 @@ class Transitions:
             found += [child.id for child in self._journal.children(job_id)]
         return found
 
-    def _arrived(self, job_ids: Sequence[str], to_come: int) -> None:
-        """Take up jobs that came to be pending, where so many of no folder were to come before."""
-        self.tally.to_come += self._journal.count_to_come() - to_come
-        self.released += [job_id for job_id in job_ids if self.row(job_id).state is JobState.PENDING]
+    def _arrived(self, job_ids: Sequence[str], to_come: int, *, new: bool = False) -> None:
+        """Take up jobs that came to be pending, where so many of no folder were to come before; maybe all are `new`."""
+        states = {job_id: self.row(job_id).state for job_id in job_ids}
+        here = sum(state in (JobState.PENDING, JobState.WAITING) for state in states.values())
+        self.tally.to_come += here if new else self._journal.count_to_come() - to_come
+        self.released += [job_id for job_id, state in states.items() if state is JobState.PENDING]
 
     def cancel(self, job_ids: Sequence[str], reason: str = CANCELLED) -> str:
         """Cancel jobs; those in hand are ended as soon as their process answers. Returns a sentence."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from pyprocessor.errors import FailureKind
@@ -142,6 +142,8 @@ class Outcome:
     failure: FailureKind | None = None
     already_right: bool = False
     """Of a skip: what the job was to make is there, so that what waits for it may go on."""
+    result: str | None = field(default=None, compare=False)
+    """Of a job that succeeded: what it answered, as JSON."""
 
 
 class Origin(StrEnum):
