@@ -91,6 +91,7 @@ MAY_CATCH_ALL = [
     "cli/console.py",
     "api.py",
     "chunks/events.py",
+    "taskqueue/processor.py",
     "tasks/chunk_processors.py",
 ]
 KERNEL_FILES = {"system/": ("/proc/", "/sys/")}
