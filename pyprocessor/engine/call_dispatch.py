@@ -39,6 +39,9 @@ class CallDispatch(Dispatch):
         if waiting_first:
             self._start_waiting(on)
         self._make_way()
+        if (most := self.profile.batch.most_jobs) is not None:
+            beside = sum(process.occupied_slots for process in self.processes if process.waits)
+            self.settings = replace(self.profile.batch, most_jobs=max(1, most - beside))
         self._top_up(on)
         super()._start(on)
         for process in self.processes:
@@ -114,7 +117,7 @@ class CallDispatch(Dispatch):
                 other.occupied_slots for other in self.processes if other is not process and not other.waits
             )
             if slots <= free and (count := self._wanted(process, head, form.share)) > 0:
-                others = (other.planned(on.now).memory_bytes for other in self.processes if other is not process)
+                others = (other.planned_bytes for other in self.processes if other is not process)
                 each = (form.memory_budget_bytes - sum(others)) / slots
                 taken = more_of_its_kind(self.queue.ready, process.affinity, process.resources, count, each)
                 self._give(process, [job for job in taken if not self._leave_if_late(job, process.batch.threads, on)])

@@ -267,7 +267,8 @@ class Run:
                 moves.started(job, process.child.identity)
             case messages.Spawned():
                 process.spawned(job, message, now, frozen=self._stopping.frozen)
-                moves.spawned(job, message.process)
+                if not message.call:  # whose process makes others, too
+                    moves.spawned(job, message.process)
             case messages.Progressed(_, _, done, speed, total):
                 moves.progressed(job, done, total, speed)
             case messages.Encoded():

@@ -92,8 +92,10 @@ class Transitions:
 
     def taken_back(self, job_id: str) -> bool:
         """Whether a job was queued before, which it is no more: it is found again, as after it was submitted again."""
+        if job_id not in self.in_hand:
+            return False
         self.queue.drop(job_id)
-        return job_id in self.in_hand
+        return True
 
     def row(self, job_id: str) -> JobRow:
         """The journal's row of a job, which has one."""

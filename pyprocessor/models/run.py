@@ -100,7 +100,7 @@ class RunSnapshot:
     @property
     def completed(self) -> int:
         """How many succeeded, or were skipped because there was nothing to do."""
-        return self.done - self.failed - self.cancelled
+        return self.succeeded + self.skipped - self.cancelled
 
 
 @dataclass(frozen=True, slots=True)

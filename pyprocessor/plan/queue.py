@@ -18,7 +18,7 @@ from typing import NamedTuple
 from pyprocessor.costs.model import FILE_SECONDS, CostClass, CostFactors, CostModel, wall_seconds
 from pyprocessor.jobs.priorities import HIGH, IDLE, RISE_SECONDS, Band, Standing, standing
 from pyprocessor.jobs.queued_job import QueuedJob
-from pyprocessor.models import Cost, EstimationSettings
+from pyprocessor.models import WHOLE, Cost, EstimationSettings
 
 _NOTICEABLE = 1.01
 """Factors that all moved by less than this factor stay as they are."""
@@ -85,6 +85,8 @@ class ReadyQueue:
         self._classes: dict[CostClass, _Class] = {}
         self._serial = 0
         self._disk_bytes = 0
+        self.divisible = 0
+        """How many of them may be done in parts, or are expected to be."""
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -174,6 +176,7 @@ class ReadyQueue:
         self._jobs[job.job_id] = job
         known.add(job, 1)
         self._disk_bytes += job.disk_bytes
+        self.divisible += job.division != WHOLE
 
     def put_back(self, job: QueuedJob) -> None:
         """Put back a job that was taken but not run; refund its tenant."""
@@ -237,6 +240,7 @@ class ReadyQueue:
         job = self._jobs.pop(job_id)
         self._classes[job.cost_class].add(job, -1)
         self._disk_bytes -= job.disk_bytes
+        self.divisible -= job.division != WHOLE
         buckets = self._heaps[job.band, job.tenant]
         bucket = _bucket(job)
         heap = buckets[bucket]

@@ -1,6 +1,7 @@
 """How does a program have a queue of tasks done? The door: `create_batch_processor(...)`, `add_task`, `start`."""
 
-from pyprocessor.taskqueue.processor import BatchProcessor, create_batch_processor
+from pyprocessor.taskqueue.creating import create_batch_processor
+from pyprocessor.taskqueue.processor import BatchProcessor
 from pyprocessor.taskqueue.records import (
     DEFAULT_CPU_LIMIT_PERCENT,
     DEFAULT_MEMORY_LIMIT_MB,

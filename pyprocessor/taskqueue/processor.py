@@ -17,21 +17,16 @@ import threading
 import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
-from pyprocessor import profiles
 from pyprocessor.control.client import Answer, Request, Verb
 from pyprocessor.control.own_requests import OwnRequests
 from pyprocessor.engine.engine import execute
 from pyprocessor.engine.stopping import RunResult
 from pyprocessor.errors import ExitCode, OutputUnwritable, UsageError
 from pyprocessor.ffmpeg import tool
-from pyprocessor.intake.paths import output_folder
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import JobRow
@@ -43,65 +38,12 @@ from pyprocessor.state.state_folder import state_folder
 from pyprocessor.taskqueue.adding import Labels, Names, data_of, names_files, submission_of
 from pyprocessor.taskqueue.bell import Bell
 from pyprocessor.taskqueue.following import Follower, is_again
-from pyprocessor.taskqueue.records import (
-    DEFAULT_CPU_LIMIT_PERCENT,
-    DEFAULT_MEMORY_LIMIT_MB,
-    DEFAULT_PROGRESS_INTERVAL,
-    DEFAULT_QUEUE_SIZE,
-    DEFAULT_WORKERS,
-    SUCCEEDED,
-    BatchProgress,
-    BatchResult,
-    BatchTask,
-    TaskOutcome,
-)
+from pyprocessor.taskqueue.records import SUCCEEDED, BatchProgress, BatchResult, BatchTask, TaskOutcome
 
 _log = logging.getLogger("pyprocessor")
-_Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 ProgressCallback = Callable[[BatchProgress], Awaitable[object] | object]
 _OVER = Answer(False, "The run is over.")
 _ADDS = frozenset({Verb.SUBMIT, Verb.RETRY})
-
-
-def create_batch_processor(
-    max_workers: int = DEFAULT_WORKERS,
-    queue_size: int = DEFAULT_QUEUE_SIZE,
-    progress_interval: float = DEFAULT_PROGRESS_INTERVAL,
-    memory_limit_mb: int = DEFAULT_MEMORY_LIMIT_MB,
-    cpu_limit_percent: float = DEFAULT_CPU_LIMIT_PERCENT,
-    *,
-    name: str = "default",
-    output: _Path | None = None,
-) -> BatchProcessor:
-    """A queue of this name, in the folder `output` or else the user's state directory.
-
-    At most `max_workers` tasks run at once, fewer where cores, memory or other programs leave no more. `queue_size`
-    bounds how many wait while it works: more tasks are added once fewer do. Raises UsageError or OutputUnwritable.
-    """
-    for called, value, least in (
-        ("max_workers", max_workers, 1),
-        ("queue_size", queue_size, 1),
-        ("memory_limit_mb", memory_limit_mb, 1),
-    ):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise UsageError(f"{called} is {value!r}, but has to be a whole number of {least} or more.")
-    if isinstance(progress_interval, bool) or not isinstance(progress_interval, int | float) or progress_interval <= 0:
-        raise UsageError(f"progress_interval is {progress_interval!r}, but has to be a number of seconds above 0.")
-    if not isinstance(name, str) or name in ("", ".", "..") or "/" in name or "\0" in name:
-        raise UsageError(f"name is {name!r}, but has to be a text without slashes.")
-    limits = {
-        "memory_limit_bytes": memory_limit_mb << 20,
-        # All of the CPU is no limit, which would suspend processes now and then to keep.
-        "cpu_limit_percent": cpu_limit_percent if cpu_limit_percent != 100 else None,
-        "progress_interval_seconds": progress_interval,
-    }
-    given = {called: value for called, value in limits.items() if value is not None}
-    loaded = profiles.load("default", overrides=profiles.overrides_of(given, called=lambda called: called))
-    for notice in loaded.notices:
-        _log.warning("%s", notice)
-    profile = replace(loaded.profile, batch=replace(loaded.profile.batch, most_jobs=max_workers))
-    folder = output if output is not None else platformdirs.user_state_path("pyprocessor") / "queues" / name
-    return BatchProcessor(profile, queue_size, name=name, output=output_folder(os.fsdecode(folder)))
 
 
 class BatchProcessor:

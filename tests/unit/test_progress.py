@@ -94,7 +94,7 @@ def files_shown(stream: Terminal) -> list[str]:
 
 def run_shown(stream: Terminal) -> str:
     """What the run's bar shows; messages are above it."""
-    return next(row for row in reversed(screen(stream.getvalue())) if "of video" in row)
+    return next(row for row in reversed(screen(stream.getvalue())) if "of video" in row or " files" in row)
 
 
 def play(listener: Lines | Bars) -> None:
@@ -104,7 +104,9 @@ def play(listener: Lines | Bars) -> None:
     listener.started("1", "a.mp4", 10.0)
     listener.started("2", "b.mp4", 20.0)
     listener.progressed("1", 5.0, 2.0)
-    listener.tick(replace(SNAPSHOT, done=0, total=2, succeeded=0, failed=0, skipped=0, elapsed_seconds=1.0))
+    listener.tick(
+        replace(SNAPSHOT, done=0, total=2, succeeded=0, failed=0, skipped=0, cancelled=0, elapsed_seconds=1.0)
+    )
     listener.finished("2", replace(BROKEN, failure=FailureKind.CRASH), will_retry=True)
     listener.found(3, True)
     listener.queued(3, 40.0)
@@ -114,7 +116,9 @@ def play(listener: Lines | Bars) -> None:
     listener.notice("warning", "Memory is short.")
     listener.started("3", "c.mp4", 10.0)
     listener.finished("3", Outcome(OutcomeKind.SHED), will_retry=True)
-    listener.tick(replace(SNAPSHOT, done=2, total=3, succeeded=1, failed=1, skipped=0, elapsed_seconds=11.0))
+    listener.tick(
+        replace(SNAPSHOT, done=2, total=3, succeeded=1, failed=1, skipped=0, cancelled=0, elapsed_seconds=11.0)
+    )
 
 
 def test_progress_line_has_the_exact_form() -> None:
@@ -141,7 +145,7 @@ def test_progress_line_keeps_its_form(changes: dict[str, object]) -> None:
 
 def test_nothing_done_is_no_success() -> None:
     """Before the first file is done there is nothing that succeeded."""
-    line = snapshot_line(replace(SNAPSHOT, done=0, total=4, succeeded=0, failed=0, skipped=0))
+    line = snapshot_line(replace(SNAPSHOT, done=0, total=4, succeeded=0, failed=0, skipped=0, cancelled=0))
     assert line.startswith("Progress: 0/4 (0.0% success)")
 
 
@@ -150,7 +154,7 @@ def test_lines_tell_progress_once_an_interval() -> None:
     stream = Terminal()
     lines = Lines(stream, interval_seconds=10)
     for second in [*range(1, 31), 95, 96, 105]:
-        lines.tick(replace(SNAPSHOT, elapsed_seconds=float(second), done=second, failed=0, cancelled=0))
+        lines.tick(replace(SNAPSHOT, elapsed_seconds=float(second), succeeded=second - 3))
     told = [int(line.split()[1].split("/")[0]) for line in stream.getvalue().splitlines()]
     assert told == [10, 20, 30, 95, 105]
     lines.close()
@@ -189,7 +193,7 @@ def test_lines_tell_failures_and_retries() -> None:
         "Failed: b.mp4: It is cut short. It will be tried again.",
         "Failed: b.mp4: It is cut short.",
         "Memory is short.",
-        snapshot_line(replace(SNAPSHOT, done=2, total=3, failed=1)),
+        snapshot_line(replace(SNAPSHOT, done=2, total=3, succeeded=1, failed=1, skipped=0, cancelled=0)),
     ]
 
 
