@@ -31,6 +31,9 @@ class OwnRequests:
         self._after_commit = after_commit
         self._lock = threading.Lock()
         self._asked: deque[Asked] = deque()
+        """Not taken yet."""
+        self._open: set[Asked] = set()
+        """Not answered yet."""
         self._answers: list[tuple[Asked, Answer]] = []
         self._closed = False
         self.wakeup, self._writer = socket.socketpair()
@@ -45,6 +48,7 @@ class OwnRequests:
             if self._closed:
                 return None
             self._asked.append(asked)
+            self._open.add(asked)
             with contextlib.suppress(BlockingIOError):  # it is full of wake-ups
                 self._writer.send(b"!")
         return asked.future
@@ -66,18 +70,21 @@ class OwnRequests:
         self._after_commit()
         answers, self._answers = self._answers, []
         for asked, answer in answers:
+            self._open.discard(asked)
             asked.future.set_result(answer)
 
     def close(self, over: Answer, *, unless: frozenset[Verb] = frozenset()) -> bool:
-        """Take no more, and answer what was not taken; False, with nothing done, where such a request is among that."""
+        """Take no more, and answer what was not answered; False, with nothing done, where `unless` has what is asked."""
         with self._lock:
+            if self._closed:
+                return True
             if any(asked.request.verb in unless for asked in self._asked):
                 return False
             self._closed = True
-        for asked in (*self._asked, *(asked for asked, _ in self._answers)):
+        for asked in self._open:
             asked.future.set_result(over)
         self._asked.clear()
-        self._answers.clear()
+        self._open.clear()
         self.wakeup.close()
         self._writer.close()
         return True
