@@ -74,7 +74,7 @@ class OwnRequests:
             asked.future.set_result(answer)
 
     def close(self, over: Answer, *, unless: frozenset[Verb] = frozenset()) -> bool:
-        """Take no more, and answer what was not answered; False, with nothing done, where `unless` has what is asked."""
+        """Take no more, and answer what was not; False, with nothing done, where something of `unless` is asked."""
         with self._lock:
             if self._closed:
                 return True
