@@ -43,6 +43,7 @@ class Follower(Listener):
         self._snapshot: RunSnapshot | None = None
         self._memory_peak = 0
         self._cpu_peak = 0.0
+        self.run_id = -1
         self.error = ""
         """The last sentence about something that ends a run."""
 
@@ -50,8 +51,7 @@ class Follower(Listener):
 
     def follow(self, journal: Journal, moves: Transitions) -> None:
         """A run begins; its moves are looked at, and no job comes from here."""
-        del journal
-        self._moves = moves
+        self.run_id, self._moves = journal.run_id, moves
 
     def next_run(self) -> None:
         """The run is over, and another one follows."""

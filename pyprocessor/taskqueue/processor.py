@@ -66,14 +66,17 @@ class BatchProcessor:
         self._names: Names | None = None
         self._gate: asyncio.Lock | None = None
         self._asking = 0
+        self._known: JournalReader | None = None
+        """Open while a run is on and tasks are added."""
         self._added = 0
         self._done_before = 0
+        self._over = False
+        """The last `start` has returned, and nothing was added since."""
         self._undecided: list[str] = []
         """Tasks that were added again while the journal had them in the hands of a run that was killed."""
         self._paused = False
         self._first: deque[Request] = deque()
         """What is asked of the next run before it begins."""
-        self._starts = 0
 
     # ------------------------------------------------------------ adding
 
@@ -110,6 +113,7 @@ class BatchProcessor:
 
     def _take_in(self, given: Submission, keyed: bool) -> bool:
         """Write a task to the journal while no run is on."""
+        self._begin_anew()
         if self._journal is None:
             self._journal = self._opened.enter_context(change_without_run(self._output, self._warn))
         journal = self._journal
@@ -119,8 +123,7 @@ class BatchProcessor:
             journal.submit([given])
             if before is not None and _begins_anew(before):
                 journal.retry(given.job.id)
-            if before is not None or given.job.after:
-                self._settled(before, journal.job(given.job.id))
+            self._settled(before, journal.job(given.job.id) if before is not None or given.job.after else None)
         return True
 
     async def _hand_over(self, given: Submission, keyed: bool) -> bool:
@@ -130,23 +133,21 @@ class BatchProcessor:
             await self._bell.until(self._has_room)
             self._asking += 1
         try:
-            with (
-                JournalReader.read_only(self._folder) if keyed or given.job.needs else contextlib.nullcontext() as known
-            ):
-                given = self._named(given, known)
-                before = known.job(given.job.id) if known is not None and keyed else None
-                requests = [Request(Verb.SUBMIT, submissions=(given,))]
-                if before is not None and _begins_anew(before):
-                    requests.append(Request(Verb.RETRY, jobs=(given.job.id,)))
-                for request in requests:
-                    future = self._own.ask(request) if self._own is not None else None
-                    answer = await asyncio.wrap_future(future) if future is not None else _OVER
-                    if answer.mistaken:
-                        raise UsageError(answer.text)
-                    if not answer.ok:
-                        return False
-                if known is not None:
-                    self._settled(before, known.job(given.job.id))
+            known = self._known = self._known or JournalReader.read_only(self._folder)
+            given = self._named(given, known)
+            before = known.job(given.job.id) if keyed else None
+            requests = [Request(Verb.SUBMIT, submissions=(given,))]
+            if before is not None and _begins_anew(before):
+                requests.append(Request(Verb.RETRY, jobs=(given.job.id,)))
+            for request in requests:
+                future = self._own.ask(request) if self._own is not None else None
+                answer = await asyncio.wrap_future(future) if future is not None else _OVER
+                if answer.mistaken:
+                    raise UsageError(answer.text)
+                if not answer.ok:
+                    return False
+            if before is None or before.run_id != self._follower.run_id:
+                self._settled(before, known.job(given.job.id) if before is not None or given.job.after else None)
         finally:
             self._asking -= 1
         return True
@@ -154,22 +155,28 @@ class BatchProcessor:
     def _has_room(self) -> bool:
         return self._own is None or self._follower.has_room(self._queue_size - self._asking)
 
-    def _named(self, given: Submission, known: JournalReader | None) -> Submission:
+    def _named(self, given: Submission, known: JournalReader) -> Submission:
         if not given.job.source.path and not given.job.inputs:
             return given  # it is called by its key
         if self._names is None:
-            with JournalReader.read_only(self._folder) as journal:
-                self._names = Names(journal.names())
-        return self._names.named(given, known.job if known is not None else lambda _: None)
+            self._names = Names(known.names())
+        return self._names.named(given, known.job)
 
     def _settled(self, before: JobRow | None, row: JobRow | None) -> None:
         """Count a task that had ended before it was added, or can never begin."""
-        assert row is not None
+        if row is None:
+            return
         if row.state in IN_HAND and self._own is None:
             self._undecided.append(row.id)
         elif row.final:
             self._done_before += before is not None and row.state in SUCCEEDED
             self._ended.append(row.id)
+
+    def _begin_anew(self) -> None:
+        """Count anew what is added and done from here on, where the last `start` has returned."""
+        if self._over:
+            self._over, self._added, self._done_before, self._ended = False, 0, 0, []
+            self._follower = Follower(self._bell, self._ended)
 
     def close(self) -> None:
         """Let go of the queue's folder, which adding holds until `start`. Nothing is lost."""
@@ -194,9 +201,8 @@ class BatchProcessor:
         loop = asyncio.get_running_loop()
         began = loop.time()
         self._gate = asyncio.Lock()
-        self._follower = Follower(self._bell, self._ended)
-        self._own = own = OwnRequests(lambda: self._follower.committed())
-        self._starts += 1
+        self._begin_anew()
+        self._own = own = OwnRequests(self._follower.committed)
         running = loop.create_future()
         threading.Thread(target=self._work, args=(request, own, loop, running), name="task queue", daemon=True).start()
         try:
@@ -209,7 +215,8 @@ class BatchProcessor:
             self.stop()
             await asyncio.wait([running])
             raise
-        self._decide()
+        finally:
+            self._end()
         await self._tell(progress_callback)
         if ended.exit_code is ExitCode.OUTPUT_UNWRITABLE:
             raise OutputUnwritable(self._follower.error)
@@ -254,8 +261,11 @@ class BatchProcessor:
         with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
             loop.call_soon_threadsafe(_set, running, ended)
 
-    def _decide(self) -> None:
-        """Count what an earlier run had in hand, and had done but for the journal's last word."""
+    def _end(self) -> None:
+        """No run is on; count what an earlier one had in hand, and had done but for the journal's last word."""
+        if self._known is not None:
+            self._known.close()
+            self._known = None
         if self._undecided:
             ended = set(self._ended)
             with JournalReader.read_only(self._folder) as journal:
@@ -263,6 +273,8 @@ class BatchProcessor:
                     if row.final and row.id not in ended:
                         self._settled(row, row)
             self._undecided.clear()
+        self._over = True
+        self._bell.ring()
 
     async def _tell(self, callback: ProgressCallback | None) -> None:
         progress = self.get_progress()
@@ -315,20 +327,20 @@ class BatchProcessor:
         Begun before `start` it waits for that, begun later it yields first what has ended. Tasks that were done before
         they were added again are among them.
         """
-        place = 0
+        ended, place = self._ended, 0
         while True:
-            await self._bell.until(partial(self._has_news, place))
-            if len(self._ended) == place:
+            await self._bell.until(partial(self._has_news, ended, place))
+            if len(ended) == place:
                 return
             with JournalReader.read_only(self._folder) as journal:
-                while place < len(self._ended):
-                    row = journal.job(self._ended[place])
+                while place < len(ended):
+                    row = journal.job(ended[place])
                     place += 1
                     if row is not None and row.final and row.origin is not Origin.CHILD:
                         yield self._outcome(row, journal)
 
-    def _has_news(self, place: int) -> bool:
-        return len(self._ended) > place or (self._own is None and self._starts > 0)
+    def _has_news(self, ended: list[str], place: int) -> bool:
+        return len(ended) > place or self._over
 
     def _outcome(self, row: JobRow, journal: JournalReader) -> TaskOutcome:
         params = json.loads(journal.params(row.params_fingerprint) or "{}")
