@@ -106,7 +106,7 @@ class _Entry:
         return submitted_id(self.queue, self.key)
 
     @property
-    def called(self) -> str:
+    def label(self) -> str:
         """How problems name it; one that stands alone they do not."""
         return f"Job {self.number}" + (f" ({one_line(self.key)})" if self.key else "") + ": " if self.number else ""
 
@@ -116,7 +116,7 @@ class _Entry:
 
     def wrong(self, name: str, what: str) -> None:
         """Note what is wrong with a field."""
-        self.problems.append(f"{self.called}`{one_line(name)}` {what}.")
+        self.problems.append(f"{self.label}`{one_line(name)}` {what}.")
 
     def read(self) -> None:
         """Take over all fields, or note what is wrong with them."""
@@ -148,7 +148,7 @@ class _Entry:
             self.wrong("deadline", "is before `not_before`, so that the job could never begin")
         if not self.problems:
             params = given.get("params", {})
-            self.problems += (self.called + what for what in problems(self.rest["task"], params, len(self.inputs)))
+            self.problems += (self.label + what for what in problems(self.rest["task"], params, len(self.inputs)))
 
     def _read_key(self, given: dict[Any, Any]) -> None:
         if "key" in given and "name" in given:
