@@ -91,8 +91,7 @@ class Follower(Listener):
                 self._retried.add(job_id)
             return
         self._just_ended.append(job_id)
-        says = outcome.result is not None and ('"quality"' in outcome.result or '"warnings"' in outcome.result)
-        if says or outcome.kind in _BAD or job_id in self._retried:
+        if _tells_quality(outcome.result) or outcome.kind in _BAD or job_id in self._retried:
             self._note(job_id, outcome)
 
     def _note(self, job_id: str, outcome: Outcome) -> None:
@@ -108,8 +107,7 @@ class Follower(Listener):
             if outcome.kind in _BAD:
                 self._failures.append(TaskFailure(job_id, row.task, outcome.failure, outcome.reason))
                 _log.warning("%s (%s): %s", row.name, row.task, outcome.reason)
-            elif outcome.result is not None:
-                self._quality.add(row.task, json.loads(outcome.result))
+        self.says(row.task, outcome.result)
 
     def notice(self, level: str, text: str) -> None:
         _log.log(logging.getLevelNamesMapping()[level.upper()], "%s", text)
@@ -122,6 +120,12 @@ class Follower(Listener):
         self._snapshot = snapshot
 
     # ------------------------------------------------------------ from any thread
+
+    def says(self, task_type: str, result: str | None) -> None:
+        """Take in the result of a task, as JSON."""
+        if result is not None and _tells_quality(result):
+            with self._lock:
+                self._quality.add(task_type, json.loads(result))
 
     def has_room(self, most: int) -> bool:
         """Whether fewer tasks than this wait to be started, those that wait for others among them."""
@@ -168,6 +172,10 @@ class Follower(Listener):
         with self._lock:
             rate = 100.0 * failed / (completed + failed) if failed else 0.0
             return {**self._quality.metrics(), "error_rate": rate, "recovered": self._recovered}
+
+
+def _tells_quality(result: str | None) -> bool:
+    return result is not None and ('"quality"' in result or '"warnings"' in result)
 
 
 def is_again(state: JobState, *, cancelled_for: str, already_right: bool) -> bool:

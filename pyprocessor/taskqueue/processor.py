@@ -169,7 +169,9 @@ class BatchProcessor:
         if row.state in IN_HAND and self._own is None:
             self._undecided.append(row.id)
         elif row.final:
-            self._done_before += before is not None and row.state in SUCCEEDED
+            if before is not None and row.state in SUCCEEDED:
+                self._done_before += 1
+                self._follower.says(row.task, row.result)
             self._ended.append(row.id)
 
     def _begin_anew(self) -> None:
