@@ -38,6 +38,8 @@ class BatchProcess:
         self._unsent = dict.fromkeys(batch.job_ids)
         first = self.jobs[batch.job_ids[0]].queued
         self.affinity, self.kind = first.affinity, first.kind
+        self.last_priority = max(job.queued.priority for job in self.jobs.values())
+        """The highest number among the jobs that it has not begun, at least."""
         self.given = len(self.jobs)
         """How many jobs it was given in all."""
         self._short = all(is_short_file(job.queued) for job in self.jobs.values())
@@ -119,13 +121,15 @@ class BatchProcess:
         job = self.jobs.get(message.job_id)
         return job if job is not None and job.token == message.token else None
 
+    @property
+    def planned_bytes(self) -> int:
+        """The memory that its batch was planned with, for the slots that have work, or what was measured."""
+        bound = self.batch.memory_budget_bytes * self.occupied_slots // self.batch.slots
+        return max(bound, sum(max(job.expected_bytes, job.memory_bytes) for job in self.running if not job.is_encoded))
+
     def planned(self, now: float) -> RunningBatch:
-        """The batch as the planner sees it, with the memory it was planned with or what was measured."""
-        slots = self.occupied_slots
-        bound = self.batch.memory_budget_bytes * slots // self.batch.slots
-        memory = max(
-            bound, sum(max(job.expected_bytes, job.memory_bytes) for job in self.running if not job.is_encoded)
-        )
+        """The batch as the planner sees it."""
+        slots, memory = self.occupied_slots, self.planned_bytes
         in_use = tuple(resources.held(job.queued for job in self._first_jobs).items())
         if self.waits:
             return RunningBatch(0, memory, 0, resources=in_use)
@@ -139,6 +143,7 @@ class BatchProcess:
                 memory = max(self.batch.memory_budget_bytes, job.predicted_bytes * self.batch.slots)
                 self.batch = replace(self.batch, memory_budget_bytes=memory)
             self.given += 1
+            self.last_priority = max(self.last_priority, job.queued.priority)
             self.jobs[job.job_id] = job
             self._unsent[job.job_id] = None
 

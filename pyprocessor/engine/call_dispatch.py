@@ -8,6 +8,7 @@ for each kind.
 from __future__ import annotations
 
 import itertools
+import sys
 from dataclasses import dataclass, replace
 
 from pyprocessor.engine.batch_process import BatchProcess
@@ -15,7 +16,7 @@ from pyprocessor.engine.dispatch import Dispatch
 from pyprocessor.errors import FailureKind
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.models import Batch
-from pyprocessor.plan import resources
+from pyprocessor.plan import admission, resources
 from pyprocessor.plan.admission import Conditions, Surroundings, Wait
 from pyprocessor.plan.ahead import (
     LEAST_AHEAD,
@@ -40,6 +41,10 @@ class CallDispatch(Dispatch):
         waiting_first = waiting is not None and cores is not None and waiting.priority < cores.priority
         if waiting_first:
             self._start_waiting(on)
+        self._make_way()
+        if (most := self.profile.batch.most_jobs) is not None:
+            beside = sum(process.occupied_slots for process in self.processes if process.waits)
+            self.settings = replace(self.profile.batch, most_jobs=max(1, most - beside))
         self._top_up(on)
         super()._start(on)
         for process in self.processes:
@@ -60,6 +65,31 @@ class CallDispatch(Dispatch):
         if job.waits and not job.alone:
             return self._decide(job, 1, on, self._beside_waiting(on), due=due)
         return super()._why(job, on, due=due)
+
+    # ------------------------------------------------------------ priorities, and the user's ceiling
+
+    @property
+    def _free_slots(self) -> int:
+        return min(super()._free_slots, self._left_of_ceiling)
+
+    @property
+    def _left_of_ceiling(self) -> int:
+        """How many more jobs of any kind the user lets run at once."""
+        most = self.profile.batch.most_jobs
+        return sys.maxsize if most is None else most - sum(process.occupied_slots for process in self.processes)
+
+    def _make_way(self) -> None:
+        """Take back what was not begun of a lower priority than the job that is next, so that it is next."""
+        head = self.queue.ready.first()
+        late = [p for p in self.processes if head is not None and not p.waits and p.last_priority > head.priority]
+        if head is None or not late:
+            return
+        with self.journal.transaction():
+            for process in late:
+                process.last_priority = head.priority
+                for job in [job for job in process.unsent if job.queued.priority > head.priority]:
+                    self.transitions.returned(process.remove(job.job_id))
+                process.ask_back()
 
     # ------------------------------------------------------------ short jobs, and processes that are given more
 
@@ -90,7 +120,7 @@ class CallDispatch(Dispatch):
             if process.affinity is None and process.has_next:
                 continue
             head = self.queue.ready.first(self._backends.available)
-            if head is None:
+            if head is None or admission.not_free(head, on, self.queue.ready) is not None:
                 break
             if head.affinity != process.affinity:
                 continue
@@ -98,7 +128,7 @@ class CallDispatch(Dispatch):
                 other.occupied_slots for other in self.processes if other is not process and not other.waits
             )
             if slots <= free and (count := self._wanted(process, head, form.share)) > 0:
-                others = (other.planned(on.now).memory_bytes for other in self.processes if other is not process)
+                others = (other.planned_bytes for other in self.processes if other is not process)
                 each = (form.memory_budget_bytes - sum(others)) / slots
                 taken = more_of_its_kind(self.queue.ready, process.kind, count, each, self._backends.available)
                 taken = [job for job in taken if not self._leave_if_late(job, process.batch.threads, on)]
@@ -165,12 +195,14 @@ class CallDispatch(Dispatch):
 
     def _beside_waiting(self, on: Conditions) -> Surroundings:
         """What the next job that mostly waits would start beside; memory is kept for one for cores that comes first."""
-        most = max(1, int(MOST_WAITING * on.allowance.share))
+        most = max(1, int(min(MOST_WAITING, self.profile.batch.most_jobs or MOST_WAITING) * on.allowance.share))
         head, first = self.queue.waiting.first(), self._next_for_cores()
         keep = head is not None and first is not None and first.priority <= head.priority
         return replace(
             self._beside(on),
-            free_slots=most - sum(process.occupied_slots for process in self.processes if process.waits),
+            free_slots=min(
+                most - sum(process.occupied_slots for process in self.processes if process.waits), self._left_of_ceiling
+            ),
             concurrency=most,
             begun=True,
             kept_bytes=first.memory_bytes if first is not None and keep else 0,

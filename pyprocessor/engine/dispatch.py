@@ -77,7 +77,7 @@ class Dispatch:
 
     def __post_init__(self) -> None:
         self.queue, self._backends = self.transitions.queue, self.transitions.backends
-        self.profile = self.request.profile
+        self.profile, self.settings = self.request.profile, self.request.profile.batch
         self._details = JobDetails(self.request, self.journal)
 
     @property
@@ -195,7 +195,7 @@ class Dispatch:
         if self._runs_alone or (head is not None and admission.turn(head, on, self._beside(on)) is not None):
             return
         self._formed_at = on.allowance.look
-        settings, ready = self.profile.batch, self.queue.ready
+        settings, ready = self.settings, self.queue.ready
         main_class = ready.main_class()
         form = shape(
             on.reading,
@@ -212,7 +212,8 @@ class Dispatch:
         )
         self._shape, self._concurrency, self.width = form, form.concurrency, form.concurrency * form.threads
         self._divide(form, on)
-        while True:
+        self._formed = Wait(f"as many files run as may at once ({form.concurrency})")
+        while self._free_slots > 0:
             formed = next_batch(
                 ready,
                 form,
@@ -240,7 +241,7 @@ class Dispatch:
         """Have those jobs done in parts that would outlast the others, or that the profile wants so."""
         chunking, divisions, ready = self.profile.chunking, self.transitions.divisions, self.queue.ready
         always = chunking is Chunking.ALWAYS
-        if chunking is Chunking.OFF:
+        if chunking is Chunking.OFF or not ready.divisible:
             return
         to_come = on.pending_ratio * ready.wall_seconds(1) if on.more_to_come else None
         beside = [job for process in self.processes for job in process.jobs.values()]

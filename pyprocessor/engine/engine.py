@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from dataclasses import replace
 
+from pyprocessor.control.own_requests import OwnRequests
 from pyprocessor.control.signals import SignalQueue
 from pyprocessor.control.stall_responder import Emergency
 from pyprocessor.costs.model import CostModel
@@ -26,12 +27,13 @@ def execute(
     model: CostModel | None = None,
     cores: float | None = None,
     source: MakeSource | None = None,
+    own: OwnRequests | None = None,
 ) -> RunResult:
     """Do all there is to do. Raises `OutputBusy`, `OutputUnwritable` or `JournalError` before it begins.
 
     `emergency` is asked to end the program where the output's disk lets the run do nothing more. For measurements,
     `model` replaces what earlier runs learned of costs, and `cores` the number of cores. `source` makes a further
-    source of jobs, which submits them while the run goes on.
+    source of jobs, which submits them while the run goes on; `own` is what threads of this program ask of it.
     """
     folder = prepare_state_folder(request.output)
     made_private = make_private(folder)
@@ -58,6 +60,7 @@ def execute(
                     model,
                     cores,
                     source,
+                    own,
                 )
                 return replace(run.go(), stopped_by=signals.stopped_by)
     finally:

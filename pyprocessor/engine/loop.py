@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from multiprocessing.context import BaseContext
 from typing import Any
 
+from pyprocessor.control.own_requests import OwnRequests
 from pyprocessor.control.run_mode import Pause, StopLevel
 from pyprocessor.control.server import ControlServer
 from pyprocessor.control.signals import SignalQueue
@@ -52,7 +53,8 @@ TURN_SECONDS = 0.5
 """The longest the loop sleeps: timeouts are looked at this often."""
 REST_SECONDS = 30.0
 """How often readings are taken while a run that watches has nothing to do."""
-MakeSource = Callable[[Journal, Transitions], JobSource]
+MakeSource = Callable[[Journal, Transitions], JobSource | None]
+"""Makes a further source of jobs, or only looks at what a run begins with."""
 
 
 @dataclass(eq=False)
@@ -71,6 +73,7 @@ class Run:
     model: CostModel | None
     cores: float | None
     make_source: MakeSource | None = None
+    own: OwnRequests | None = None
 
     def __post_init__(self) -> None:
         request, journal, folder = self.request, self.journal, self.folder
@@ -103,14 +106,15 @@ class Run:
         else:
             folder_source = Discovery(*known)
         submitted = PendingJobs(request, journal, calibration, self.context, moves.released, moves.divisions.to_divide)
-        further = [self.make_source(journal, moves)] if self.make_source is not None else []
+        made = self.make_source(journal, moves) if self.make_source is not None else None
+        further = [made] if made is not None else []
         self._sources = JobSources([*([folder_source] if request.inputs else []), submitted, *further])
         self._findings = Findings(request, journal, calibration, moves)
         self._monitor = Monitor(request, journal, moves, calibration, self._began, self.cores)
         self._dispatch = CallDispatch(request, self.context, folder, run_id, journal, moves, calibration)
         self._crashes = WorkerCrashes(request, self._partials, journal, moves, self._dispatch, self._monitor)
         self._stopping = Stopping(
-            request, self.signals, self._server, self._responder, self._sources, self._dispatch, moves
+            request, self.signals, self._server, self._responder, self._sources, self._dispatch, moves, self.own
         )
         self._status = StatusTracker(self._tally, self._dispatch, self._monitor)
         self._after_commit: defaultdict[BatchProcess, list[messages.Grant | messages.Discard]] = defaultdict(list)
@@ -173,14 +177,14 @@ class Run:
                 if process.child.connection in readable:
                     self._receive(process, now)
             self._crashes.give_up(self._crashes.silent(), now, silent=True)
-            self._queue.take_up_retries(now)
+            self._queue.go_on(now)
             self._observe(now)
         for process, told in self._after_commit.items():
             if process in self._dispatch.processes:  # and was not given up on in this turn
                 process.child.send(*told)
         self._after_commit.clear()
         self._crashes.tidy()
-        self._server.send()
+        self._stopping.answer()
         self._dispatch.fill(self._conditions(now))
         self._transitions.hooks.poll(now)
 
@@ -265,7 +269,8 @@ class Run:
                 moves.started(job, process.child.identity)
             case messages.Spawned():
                 process.spawned(job, message, now, frozen=self._stopping.frozen)
-                moves.spawned(job, message.process)
+                if not message.call:  # whose process makes others, too
+                    moves.spawned(job, message.process)
             case messages.Progressed(_, _, done, speed, total):
                 moves.progressed(job, done, total, speed)
             case messages.Encoded():
@@ -368,7 +373,7 @@ class Run:
         now, before = time.monotonic(), self._stopping.mode
         self._stopping.wait((), now, 0.0)
         self._stopping.take_requests(now, lambda: self._status_now(now))
-        self._server.send()
+        self._stopping.answer()
         mode = self._stopping.mode
         if mode.stop is StopLevel.END:
             return False

@@ -41,6 +41,7 @@ class StatusTracker:
             succeeded=tally.succeeded,
             failed=tally.failed,
             skipped=tally.skipped,
+            cancelled=tally.cancelled,
             active=len(running),
             memory_bytes=reading.our_memory_bytes,
             cpu_percent=reading.cpu_percent,

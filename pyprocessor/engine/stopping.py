@@ -11,8 +11,9 @@ from multiprocessing.connection import wait
 from typing import Any
 
 from pyprocessor.control.client import Answer, Request, Verb
+from pyprocessor.control.own_requests import Asked, OwnRequests
 from pyprocessor.control.run_mode import Order, Pause, RunMode, StopLevel, notice, reply
-from pyprocessor.control.server import ControlServer
+from pyprocessor.control.server import Client, ControlServer
 from pyprocessor.control.signals import SignalQueue
 from pyprocessor.control.stall_responder import StallResponder
 from pyprocessor.engine.batch_process import BatchProcess
@@ -54,6 +55,8 @@ class Stopping:
     sources: JobSources
     dispatch: Dispatch
     transitions: Transitions
+    own: OwnRequests | None = None
+    """Requests of threads of this program."""
     mode: RunMode = field(default_factory=RunMode)
     """What was asked of the run up to now."""
     phase: Phase = Phase.OPEN
@@ -97,7 +100,8 @@ class Stopping:
     def wait(self, connections: Iterable[Any], now: float, timeout_seconds: float) -> Collection[Any]:
         """Wait for a signal, a request or one of these connections; returns what is ready."""
         self.responder.set_waiting(True)
-        ready = wait([self.signals.wakeup, *self.server.sources(now), *connections], timeout=timeout_seconds)
+        own = [self.own.wakeup] if self.own is not None else []
+        ready = wait([self.signals.wakeup, *self.server.sources(now), *own, *connections], timeout=timeout_seconds)
         self.responder.set_waiting(False)
         return ready
 
@@ -107,18 +111,21 @@ class Stopping:
         self.transitions.notice("info", self.responder.recovered())
         for order in self.signals.take():
             self._enter(self.mode.after(order, now, self._grace_seconds), order)
-        for client, request in sorted(self.server.requests(now), key=lambda asked: asked[1].verb is not Verb.STATUS):
+        requests: list[tuple[Client | Asked, Request]] = [*self.server.requests(now)]
+        if self.own is not None:
+            requests += [(asked, asked.request) for asked in self.own.take()]
+        for client, request in sorted(requests, key=lambda asked: asked[1].verb is not Verb.STATUS):
             if request.verb is Verb.STATUS:
                 # Status is answered first and at once: this turn may block before it commits.
-                self.server.answer(client, Answer(True, standing=status()), at_once=True)
+                self._answer(client, Answer(True, standing=status()), at_once=True)
                 continue
             if request.order is None:
-                self.server.answer(client, self._change_jobs(request))
+                self._answer(client, self._change_jobs(request))
                 continue
             last = self.mode
             self._enter(last.after(request.order, now, self._grace_seconds), request.order)
             accepted, text = reply(last, self.mode, request.order, os.getpid())
-            self.server.answer(client, Answer(accepted, text))
+            self._answer(client, Answer(accepted, text))
         self._enter(self.mode.at(now), None)
         mode = self.mode
         if mode.stop > before.stop:
@@ -128,6 +135,19 @@ class Stopping:
                 if mode.pause is not Pause.NONE:
                     self.take_back(process)
                 process.pause(mode.pause, now)
+
+    def answer(self) -> None:
+        """Send the answers to what was asked in this turn, which is committed."""
+        self.server.send()
+        if self.own is not None:
+            self.own.send()
+
+    def _answer(self, client: Client | Asked, answer: Answer, *, at_once: bool = False) -> None:
+        if isinstance(client, Asked):
+            assert self.own is not None
+            self.own.answer(client, answer)
+        else:
+            self.server.answer(client, answer, at_once=at_once)
 
     def _change_jobs(self, request: Request) -> Answer:
         """Cancel jobs, do them again or take them in, as was asked."""

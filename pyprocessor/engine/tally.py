@@ -16,6 +16,8 @@ class Tally:
     succeeded: int = 0
     failed: int = 0
     skipped: int = 0
+    cancelled: int = 0
+    """Of those that were skipped."""
     done_before: int = 0
     failed_before: int = 0
     troubles: int = 0
@@ -38,6 +40,7 @@ class Tally:
                 self.failed += times
             case _:
                 self.skipped += times
+                self.cancelled += times * (kind is OutcomeKind.CANCELLED)
 
     def forget(self, kind: OutcomeKind) -> None:
         """Take back that one has ended: it is done again."""

@@ -96,8 +96,10 @@ class Transitions:
 
     def taken_back(self, job_id: str) -> bool:
         """Whether a job was queued before, which it is no more: it is found again, as after it was submitted again."""
+        if job_id not in self.in_hand:
+            return False
         self.queue.drop(job_id)
-        return job_id in self.in_hand
+        return True
 
     def row(self, job_id: str) -> JobRow:
         """The journal's row of a job, which has one."""
@@ -136,6 +138,7 @@ class Transitions:
         """
         assert job.attempt_id is not None
         job.move(JobState.PUBLISHING)
+        job.result = result
         if not self._journal.grant(job.job_id, job.attempt_id, facts, intents, result):
             raise JournalError(
                 f"Another program changed the journal while {job.name} was being worked on. Run the same command again "
@@ -153,7 +156,7 @@ class Transitions:
         job.move(JobState.SUCCEEDED)
         self.backends.succeeded(job.queued)
         self._journal.succeed(job.job_id, job.attempt_id, facts, usage)
-        outcome = Outcome(OutcomeKind.SUCCEEDED, " ".join(facts.notes))
+        outcome = Outcome(OutcomeKind.SUCCEEDED, " ".join(facts.notes), result=job.result)
         self.settle(job.job_id, job.name, outcome, job.queued.cpu_seconds)
         self._learn(job, usage, facts.size_bytes)
 
@@ -163,7 +166,7 @@ class Transitions:
         job.move(JobState.SUCCEEDED)
         self.backends.succeeded(job.queued)
         self._journal.complete(job.job_id, job.attempt_id, result, usage)
-        self.settle(job.job_id, job.name, Outcome(OutcomeKind.SUCCEEDED), job.queued.cpu_seconds)
+        self.settle(job.job_id, job.name, Outcome(OutcomeKind.SUCCEEDED, result=result), job.queued.cpu_seconds)
         self._learn(job, usage, 0)
 
     def _learn(self, job: RunningJob, usage: Usage | None, output_bytes: int) -> None:
@@ -329,11 +332,13 @@ class Transitions:
 
         Raises UsageError, with nothing taken in.
         """
-        to_come = self._journal.count_to_come()
+        new = all(self._journal.job(given.job.id) is None for given in submissions)
+        # Counting takes as long as many a submission, with all that waits.
+        to_come = 0 if new else self._journal.count_to_come()
         added = self._journal.submit(submissions, again)
         for job_id in self.in_hand.intersection(added):
             self.queue.drop(job_id)  # what it makes is planned anew before it may begin
-        self._arrived(added, to_come)
+        self._arrived(added, to_come, new=new)
         known = len(submissions) - len(added)
         return f"{len(added)} jobs taken in" + (f", {known} known already." if known else ".")
 
@@ -355,13 +360,15 @@ class Transitions:
             found += [child.id for child in self._journal.children(job_id)]
         return found
 
-    def _arrived(self, job_ids: Sequence[str], to_come: int) -> None:
-        """Take up jobs that came to be pending, where so many of no folder were to come before."""
-        self.tally.to_come += self._journal.count_to_come() - to_come
+    def _arrived(self, job_ids: Sequence[str], to_come: int, *, new: bool = False) -> None:
+        """Take up jobs that came to be pending, where so many of no folder were to come before; maybe all are `new`."""
+        states = {job_id: self.row(job_id).state for job_id in job_ids}
+        here = sum(state in (JobState.PENDING, JobState.WAITING) for state in states.values())
+        self.tally.to_come += here if new else self._journal.count_to_come() - to_come
         done_again = self.failed_before.intersection(job_ids)
         self.failed_before -= done_again
         self.tally.failed_before -= len(done_again)
-        self.released += [job_id for job_id in job_ids if self.row(job_id).state is JobState.PENDING]
+        self.released += [job_id for job_id, state in states.items() if state is JobState.PENDING]
 
     def cancel(self, job_ids: Sequence[str], reason: str = CANCELLED) -> str:
         """Cancel jobs; those in hand are ended as soon as their process answers. Returns a sentence."""

@@ -74,15 +74,31 @@ def submissions(
     return tuple(entry.submission() for entry in entries)
 
 
+def one_submission(document: Mapping[str, object], *, queue: str) -> Submission:
+    """The job of a document that names jobs in `after`, and in its inputs, by their ids.
+
+    Whether its files answer is left to the caller, who may wait for that in another thread. Raises UsageError.
+    """
+    entry = _Entry(0, document, queue, "", by_id=True)
+    entry.read()
+    entry.look_at_files()
+    if entry.problems:
+        raise UsageError("\n".join(entry.problems))
+    return entry.submission()
+
+
 @dataclass(eq=False)
 class _Entry:
     """One job of a document while it is read; `problems` are sentences that name it and the field."""
 
     number: int
+    """Its place in the document; 0 where it stands alone."""
     given: object
     queue: str
     folder: str
-    calls: Collection[str] | None
+    calls: Collection[str] | None = None
+    by_id: bool = False
+    """Other jobs are named by their ids, and not by their keys."""
     problems: list[str] = field(default_factory=list)
     key: str = ""
     params: str = "{}"
@@ -97,10 +113,18 @@ class _Entry:
     def id(self) -> str:
         return submitted_id(self.queue, self.key)
 
+    @property
+    def label(self) -> str:
+        """How problems name it; one that stands alone they do not."""
+        return f"Job {self.number}" + (f" ({one_line(self.key)})" if self.key else "") + ": " if self.number else ""
+
+    def id_of(self, other: str) -> str:
+        """The id of another job."""
+        return other if self.by_id else submitted_id(self.queue, other)
+
     def wrong(self, name: str, what: str) -> None:
         """Note what is wrong with a field."""
-        called = f" ({one_line(self.key)})" if self.key else ""
-        self.problems.append(f"Job {self.number}{called}: `{one_line(name)}` {what}.")
+        self.problems.append(f"{self.label}`{one_line(name)}` {what}.")
 
     def read(self) -> None:
         """Take over all fields, or note what is wrong with them."""
@@ -135,19 +159,18 @@ class _Entry:
 
     def _check_with_task(self, name: str, params: Mapping[str, Any]) -> None:
         """Note what its task finds wrong, and take over the params with all that they name in its place."""
-        called = f"Job {self.number} ({one_line(self.key)})"
-        self.problems += (f"{called}: {what}" for what in problems(name, params, len(self.inputs)))
+        self.problems += (self.label + what for what in problems(name, params, len(self.inputs)))
         if self.problems:
             return
         if name == CALL and self.calls is not None and not lies_in(params["function"], self.calls):
             module = params["function"].partition(":")[0]
             text = "is called only where the command line allows that"
-            self.problems.append(f"{called}: `function`: {module} {text}: --allow-calls {module.partition('.')[0]}.")
+            self.problems.append(f"{self.label}`function`: {module} {text}: --allow-calls {module.partition('.')[0]}.")
             return
         try:
             whole = whole_params(name, params)
         except UsageError as error:
-            self.problems += (f"{called}: `params`: {line}" for line in str(error).split("\n"))
+            self.problems += (f"{self.label}`params`: {line}" for line in str(error).split("\n"))
         else:
             if whole is not params:
                 self._read_params(whole)
@@ -196,7 +219,7 @@ class _Entry:
                 and _is_key(role := given.get("role", MAIN))
             ):
                 self.needs.setdefault(key, "inputs")
-                self.inputs.append(ProductOf(submitted_id(self.queue, key), role))
+                self.inputs.append(ProductOf(self.id_of(key), role))
             else:
                 self.wrong("inputs", f'takes paths and products such as {{"job": KEY}}, not {_shown(given)}')
 
@@ -205,7 +228,7 @@ class _Entry:
             self.wrong("after", f"must be a list of keys of other jobs, not {_shown(after)}")
             return
         self.needs |= {key: "after" for key in after if key not in self.needs}
-        self.rest["after"] = tuple(submitted_id(self.queue, key) for key in dict.fromkeys(after))
+        self.rest["after"] = tuple(self.id_of(key) for key in dict.fromkeys(after))
 
     def _text(self, given: dict[Any, Any], name: str) -> str:
         value = given.get(name, "")
@@ -246,7 +269,12 @@ class _Entry:
             self.wrong(name, f"must be a time such as 2026-01-31T22:00:00Z, or seconds since 1970, not {_shown(value)}")
             return None
 
-    def look_at_file(self, path: str) -> Source | None:
+    def look_at_files(self) -> None:
+        """Replace the paths among the inputs by the files that lie there."""
+        looked = (self._look_at_file(given) if isinstance(given, str) else given for given in self.inputs)
+        self.inputs = [given for given in looked if given is not None]
+
+    def _look_at_file(self, path: str) -> Source | None:
         """The file as an input; None, with the problem noted, where there is none."""
         try:
             found = os.stat(path)
@@ -288,8 +316,7 @@ def _look_at_files(entries: Sequence[_Entry]) -> None:
     if paths:
         all_exist(paths)  # each file system is to answer before it can hold up this process
     for entry in entries:
-        looked = (entry.look_at_file(given) if isinstance(given, str) else given for given in entry.inputs)
-        entry.inputs = [given for given in looked if given is not None]
+        entry.look_at_files()
 
 
 def _problems_between(entries: Sequence[_Entry], known: Callable[[str], bool] | None) -> list[str]:

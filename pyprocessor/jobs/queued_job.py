@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field, replace
 
 from pyprocessor.costs.model import FILE_SECONDS, CostClass, CostFactors, CostModel, speed, thread_growth
+from pyprocessor.jobs.priorities import Band, band_of
 from pyprocessor.models import WHOLE, Backend, Division, EstimationSettings, Job, display
 
 OUT_OF_MEMORY_GROWTH = 1.5
@@ -58,6 +59,8 @@ class QueuedJob:
     """Memory that an earlier attempt took, whatever is predicted."""
     tries: int = 0
     """Failed attempts that may be tried again; each puts the job further behind."""
+    queued_in: int = 0
+    """The period in which it began to wait, see `jobs.priorities`."""
     narrow: bool = False
     """One thread only, since memory ran out under it."""
     alone: bool = False
@@ -118,9 +121,9 @@ class QueuedJob:
         return self.cost_class if self.cost_class.given else None
 
     @property
-    def band(self) -> tuple[int, int]:
-        """Jobs of a lower band come first, whatever they cost."""
-        return self.priority, self.tries
+    def band(self) -> Band:
+        """What its place in the order depends on, before what it costs."""
+        return band_of(self.priority, self.tries, self.queued_in)
 
     @property
     def cpu_seconds(self) -> float:

@@ -71,6 +71,8 @@ class RunningJob:
     """How far its call says that it is, and of how much, in a unit of its own."""
     speed: float | None = None
     """Media seconds per second."""
+    result: str | None = None
+    """What it answers, as JSON, known before its products are published."""
     is_encoded: bool = False
     """Its ffmpegs have ended: it takes neither slot nor memory, though it is not published yet."""
     suspended: bool = False

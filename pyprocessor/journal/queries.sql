@@ -92,6 +92,10 @@ SELECT * FROM jobs
 WHERE state IN ('failed', 'quarantined', 'cancelled') AND origin = 'submitted' AND cancelled_for = '' AND seq > :after
 ORDER BY seq LIMIT :limit
 
+-- name: names
+SELECT seq, relative, task FROM jobs
+WHERE (source_path <> x'' OR inputs <> '[]') AND seq > :after ORDER BY seq LIMIT :limit
+
 -- name: count_to_come
 SELECT count(*) FROM jobs WHERE state IN ('waiting', 'pending') AND origin = 'submitted'
 

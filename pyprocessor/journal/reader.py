@@ -113,6 +113,10 @@ class JournalReader:
         """The submitted jobs that failed, or that the user cancelled."""
         return self._stream(JobRow, "submitted_in_vain")
 
+    def names(self) -> Iterator[tuple[bytes, str]]:
+        """What the jobs are called that read files or products, with their tasks."""
+        return ((bytes(name), str(kind)) for _, name, kind in self._database.pages("names", {}))
+
     def count_to_come(self) -> int:
         """How many submitted jobs are to be done, now or later."""
         return int(self._database.rows("count_to_come", {})[0][0])

@@ -307,7 +307,8 @@ def intents_from(text: str) -> tuple[Intent, ...]:
 
 
 def _text(values: Iterable[object]) -> str:
-    return json.dumps(list(values), separators=(",", ":"))
+    listed = list(values)
+    return json.dumps(listed, separators=(",", ":")) if listed else _NONE
 
 
 _MADE_BY: dict[Any, tuple[int, Callable[..., Any]]] = {

@@ -7,6 +7,7 @@ import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
+from operator import attrgetter
 
 from pyprocessor.errors import UsageError
 from pyprocessor.journal.rows import JobRow, inputs_text, products_text
@@ -20,6 +21,7 @@ _AS_THEY_ARE = (
 CANCELLED = "It was cancelled by the user."
 NEEDED_NO_MORE = "It is not needed any more."
 """Why the parts of a job are cancelled that is over, and chunks that are asked for otherwise now."""
+_as_they_are = attrgetter(*_AS_THEY_ARE)
 _ENDED_AS = {
     JobState.FAILED: "failed",
     JobState.QUARANTINED: "was set aside",
@@ -71,14 +73,9 @@ class WaitingJobs(JournalWriter):
             anew = known is not None and (change is not None or known.final)
             if known is not None:
                 self._write("drop_claims", id=job.id)
-            self._write(
+            self._enter(
                 "insert_job" if known is None else "replan_job" if anew else "refresh_job",
-                **{name: getattr(job, name) for name in _AS_THEY_ARE},
-                **values_of(job.source),
-                **_predicted(job.cost),
-                inputs=inputs_text(job.inputs),
-                companions=products_text(job.companions),
-                metadata=json.dumps(job.metadata),
+                job,
                 state=JobState.WAITING if known is not None and known.state is JobState.WAITING else JobState.PENDING,
                 profile_name=profile_name,
                 media_seconds=media_seconds,
@@ -94,6 +91,31 @@ class WaitingJobs(JournalWriter):
             if anew:
                 self._reset_dependents(job.id)
             return self.job(job.id)
+
+    def _enter(
+        self,
+        statement: str,
+        job: Job,
+        *,
+        state: JobState = JobState.PENDING,
+        profile_name: str = "",
+        media_seconds: float | None = None,
+        forgive: bool = False,
+    ) -> None:
+        """Write what a job is to its row."""
+        self._write(
+            statement,
+            **dict(zip(_AS_THEY_ARE, _as_they_are(job), strict=True)),
+            **values_of(job.source),
+            **_predicted(job.cost),
+            inputs=inputs_text(job.inputs),
+            companions=products_text(job.companions),
+            metadata=json.dumps(job.metadata) if job.metadata else "[]",
+            state=state,
+            profile_name=profile_name,
+            media_seconds=media_seconds,
+            forgive=forgive,
+        )
 
     def predict(self, job: Job) -> bool:
         """Note what a PENDING job is predicted to take; False where it has moved on."""
@@ -127,12 +149,14 @@ class WaitingJobs(JournalWriter):
         jobs = {given.job.id: given.job for given in submissions}
         edges = {job.id: job.needs for job in jobs.values()}
         with self._database.all_or_none():
-            self._add_known_edges(edges, jobs)
-            try:
-                order = [found for found in TopologicalSorter(edges).static_order() if found in jobs]
-            except CycleError as error:
-                circle = " -> ".join(self._named(found, jobs) for found in error.args[1])
-                raise UsageError(f"These jobs wait for each other, so that none can begin: {circle}.") from None
+            order = list(jobs)
+            if any(edges.values()):
+                self._add_known_edges(edges, jobs)
+                try:
+                    order = [found for found in TopologicalSorter(edges).static_order() if found in jobs]
+                except CycleError as error:
+                    circle = " -> ".join(self._named(found, jobs) for found in error.args[1])
+                    raise UsageError(f"These jobs wait for each other, so that none can begin: {circle}.") from None
             for fingerprint, document in {given.job.params_fingerprint: given.params for given in submissions}.items():
                 self._write("insert_params", fingerprint=fingerprint, document=document)
             taken: dict[str, None] = {}
@@ -140,7 +164,8 @@ class WaitingJobs(JournalWriter):
                 reads = {given.job_id for given in jobs[found].inputs if isinstance(given, ProductOf)}
                 if self._take_in(jobs[found], again=found in again or not reads.isdisjoint(taken)):
                     taken[found] = None
-            self._cancel_hopeless()
+            if any(edges.values()):
+                self._cancel_hopeless()
             return tuple(taken)
 
     def _add_known_edges(self, edges: dict[str, tuple[str, ...]], jobs: dict[str, Job]) -> None:
@@ -163,6 +188,11 @@ class WaitingJobs(JournalWriter):
 
     def _take_in(self, job: Job, *, again: bool) -> bool:
         known = self.job(job.id)
+        if known is None and not job.products:
+            self._enter("insert_job", job)
+            if job.needs:
+                self.wait_for(job.id, job.needs)
+            return True
         same = (
             known is not None
             and known.change(job.source, job.params_fingerprint) is None

@@ -100,6 +100,8 @@ class BatchSettings:
     max_memory_percent: float = 80.0
     memory_limit_bytes: int | None = None
     jobs: int | None = None
+    most_jobs: int | None = None
+    """A ceiling on how many run at once, of whatever kind, that raises nothing; no file sets it."""
     resources: tuple[tuple[str, int], ...] = ()
     """How many there are of what tasks name as needed; of what is not listed there is one."""
 

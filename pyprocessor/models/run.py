@@ -94,6 +94,13 @@ class RunSnapshot:
     eta_high_seconds: float | None = None
     """The band around `eta_seconds` that the predictions' spread allows."""
     state: RunState = RunState.RUNNING
+    cancelled: int = 0
+    """Of those that were skipped, the cancelled ones."""
+
+    @property
+    def completed(self) -> int:
+        """How many succeeded, or were skipped because there was nothing to do."""
+        return self.succeeded + self.skipped - self.cancelled
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,17 @@ def clock(seconds: float | None) -> str:
     return f"{whole // 3600}:{whole % 3600 // 60:02d}:{whole % 60:02d}"
 
 
+def progress_line(
+    completed: int, total: int, *, active: int, failed: int, memory_bytes: float, cpu_percent: float
+) -> str:
+    """The line that scripts read: success is what is completed of the total, memory in 10^6 bytes."""
+    success = 100.0 * completed / total if total > 0 else 0.0
+    return (
+        f"Progress: {completed}/{total} ({success:.1f}% success) | Active: {active} | Failed: {failed}"
+        f" | Memory: {memory_bytes / 1e6:.1f}MB | CPU: {cpu_percent:.1f}%"
+    )
+
+
 def duration(seconds: float) -> str:
     """A length of time: `0.4 s`, `12 s`, `3 min 05 s`, `2 h 10 min`."""
     whole = round(seconds)

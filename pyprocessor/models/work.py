@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from pyprocessor.errors import FailureKind
@@ -161,6 +161,8 @@ class Outcome:
     """Of a skip: what the job was to make is there, so that what waits for it may go on."""
     retry_after_seconds: float | None = None
     """Of a failure: how long the server asked to be left alone."""
+    result: str | None = field(default=None, compare=False)
+    """Of a job that succeeded: what it answered, as JSON."""
 
 
 class Origin(StrEnum):

@@ -32,6 +32,8 @@ INSPECTING_SHARE = 0.02
 """Of all CPU-seconds, what inspecting may take before the first start: less than starting the longest first saves."""
 LISTING_SECONDS = 10.0
 """How long a job that is to run alone waits for other files to be found; a watching run lists for ever."""
+HALF_BUSY_PERCENT = 50.0
+"""Of the CPU, what other programs may take while jobs of the idle band are started."""
 _CLOSED = {
     RunState.WAITING: "the window in which the run may work is not open",
     RunState.PAUSED: "the run is paused",
@@ -143,6 +145,8 @@ def decide(
         return Wait(f"it failed, and is tried again in {due - on.now:.0f} s")
     if on.closed or on.allowance.hold:
         return Wait(on.closed or on.allowance.hold)
+    if (wait := not_free(job, on, beside.ready)) is not None:
+        return wait
     if not beside.assigned and (wait := too_late(job, threads, on) or turn(job, on, beside)) is not None:
         return wait
     if beside.unavailable:
@@ -171,8 +175,18 @@ def too_late(job: QueuedJob, threads: int, on: Conditions) -> Wait | None:
     return Wait("it is not predicted to be done before the run's time is up")
 
 
+def not_free(job: QueuedJob, on: Conditions, ready: ReadyQueue) -> Wait | None:
+    """Why a job of the idle band does not start, where other programs use the machine; None for all other jobs."""
+    others = on.reading.cpu_percent - on.reading.our_cpu_percent
+    if others <= HALF_BUSY_PERCENT or not ready.is_idle(job):
+        return None
+    return Wait(f"other programs use {others:.0f} % of the CPU, and it is to run when that is free")
+
+
 def turn(job: QueuedJob, on: Conditions, beside: Surroundings) -> Wait | None:
     """Why it is not the job's turn to go into a batch, where it is not."""
+    if (wait := not_free(job, on, beside.ready)) is not None:
+        return wait
     if beside.runs_alone:
         return Wait("a file is running that is to have nothing beside it")
     if job.alone:

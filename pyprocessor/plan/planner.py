@@ -103,6 +103,8 @@ def shape(
     if settings.jobs is not None:
         # Asked for by name: that many processes even where there are fewer cores, but not more than memory holds.
         concurrency = max(concurrency, min(settings.jobs, most_at_once))
+    if settings.most_jobs is not None:
+        concurrency = min(concurrency, settings.most_jobs)
     hoped_for = concurrency if measured else cores if more_to_come else min(cores, max(1, jobs_known))
     threads = max(1, min(cores // max(hoped_for, concurrency), MAX_THREADS))
     while threads > 1 and concurrency * need * (1 + THREAD_GROWTH * (threads - 1)) > budget:
@@ -145,11 +147,16 @@ def next_batch(
     for batch in running:
         in_use.update(dict(batch.resources))
 
+    head = ready.first()
+    idle_waits = head is not None and not ready.is_idle(head)
+
     def startable(job: QueuedJob) -> bool:
+        if idle_waits and ready.is_idle(job):
+            return False
         return resources.how_many_fit(job, in_use, settings) >= 1 and (job.asking is None or available(job))
 
     free_slots = min(shape.concurrency - occupied, free_cores)
-    if not ready:
+    if head is None:
         return Wait("no file is ready")
     if free_slots < 1:
         return Wait(f"as many files run as may at once ({occupied})")
@@ -159,7 +166,7 @@ def next_batch(
     fixed = max(1, int(settings.batch_size * shape.share)) if settings.enabled and settings.batch_size else None
     if fixed is not None and more_to_come and len(ready) < fixed:
         return Wait(f"a batch has {fixed} files, and more are being looked for")
-    if ready.first(startable) is None and (head := ready.first()) is not None:
+    if (in_use or head.asking is not None) and ready.first(startable) is None:
         return Wait(resources.shortage(head, in_use, settings) or "its back end may not be asked now")
     room = _room(ready, shape, running, startable)
     if room is None and running:
@@ -170,7 +177,7 @@ def next_batch(
     else:
         # Batches of at least several files cannot be laid out file by file, and many files need no schedule.
         few = len(ready) <= SCHEDULED_PER_CORE * cores
-        if few and estimation.min_batch_size <= 1 and not ready.several_tenants:
+        if few and estimation.min_batch_size <= 1 and not (ready.several_tenants or ready.several_priorities):
             startables = filter(startable, ready.longer_than(-1.0))
             fitting = [e for e in startables if room is None or e.memory_bytes <= room]
             listed = sorted(fitting, key=lambda e: (e.band, -e.cpu_seconds, e.job_id))
@@ -200,6 +207,8 @@ def next_batch(
 
     def suitable(job: QueuedJob) -> bool:
         """Whether it fits into a batch with the first; one process does the calls of one kind."""
+        if idle_waits and ready.is_idle(job):
+            return False
         return widening.threads(job) == wanted and job.kind == kind
 
     packing = Packing(

@@ -1,8 +1,8 @@
 """Which waiting job is next?
 
-Lower priority first, then what was not tried yet, then the tenant that was given least so far, then the longest job,
-then its id. What is learned while jobs wait multiplies all predictions of a class alike and so keeps the order within
-the class: new factors are noted once a class, and a job takes them on when it comes to the top.
+Lower priority first (`jobs.priorities`), then what was not tried yet, then the tenant that was given least so far,
+then the longest job, then its id. What is learned while jobs wait multiplies all predictions of a class alike and so
+keeps the order within the class: new factors are noted once a class, and a job takes them on when it comes to the top.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from dataclasses import astuple, dataclass, replace
 from typing import NamedTuple
 
 from pyprocessor.costs.model import FILE_SECONDS, CostClass, CostFactors, CostModel, wall_seconds
+from pyprocessor.jobs.priorities import HIGH, IDLE, RISE_SECONDS, Band, Standing, standing
 from pyprocessor.jobs.queued_job import QueuedJob
-from pyprocessor.models import Backend, Cost, EstimationSettings
+from pyprocessor.models import WHOLE, Backend, Cost, EstimationSettings
 
 _NOTICEABLE = 1.01
 """Factors that all moved by less than this factor stay as they are."""
@@ -33,6 +34,16 @@ class _Item(NamedTuple):
     job_id: str
     serial: int
     job: QueuedJob
+
+
+class _Place(NamedTuple):
+    """Where the jobs of one band and tenant stand in the order."""
+
+    standing: Standing
+    given: float
+    """What the tenant was given so far, in CPU-seconds."""
+    tenant: str
+    band: Band
 
 
 @dataclass(slots=True)
@@ -63,16 +74,19 @@ class ReadyQueue:
 
     def __init__(self) -> None:
         self._jobs: dict[str, QueuedJob] = {}
-        self._heaps: dict[tuple[tuple[int, int], str], dict[_Bucket, list[_Item]]] = {}
+        self._heaps: dict[tuple[Band, str], dict[_Bucket, list[_Item]]] = {}
         """By band and tenant."""
-        self._places: list[tuple[tuple[int, int], float, str]] = []
-        """Band, what its tenant was given, and tenant of each, in order."""
-        self._bands: defaultdict[str, set[tuple[int, int]]] = defaultdict(set)
+        self._places: list[_Place] = []
+        """In order, one for each heap."""
+        self._bands: defaultdict[str, set[Band]] = defaultdict(set)
         """Of the places of each tenant."""
+        self._period = 0
         self._given: dict[str, float] = {}
         self._classes: dict[CostClass, _Class] = {}
         self._serial = 0
         self._disk_bytes = 0
+        self.divisible = 0
+        """How many of them may be done in parts, or are expected to be."""
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -147,11 +161,11 @@ class ReadyQueue:
             self._remove(job.job_id)
         if (job.band, job.tenant) not in self._heaps:
             # A tenant that was idle starts level with the least served one.
-            served = min((given for _, given, _ in self._places), default=0.0)
+            served = min((place.given for place in self._places), default=0.0)
             self._charge(job.tenant, max(0.0, served - self._given.get(job.tenant, 0.0)))
             self._heaps[job.band, job.tenant] = {}
             self._bands[job.tenant].add(job.band)
-            bisect.insort(self._places, (job.band, self._given[job.tenant], job.tenant))
+            bisect.insort(self._places, self._place(job.band, job.tenant))
         known = self._classes.setdefault(job.cost_class, _Class(job.factors))
         # All jobs of a class share the newest factors known here.
         job = self._priced(job)
@@ -162,6 +176,7 @@ class ReadyQueue:
         self._jobs[job.job_id] = job
         known.add(job, 1)
         self._disk_bytes += job.disk_bytes
+        self.divisible += job.division != WHOLE
 
     def put_back(self, job: QueuedJob) -> None:
         """Put back a job that was taken but not run; refund its tenant."""
@@ -174,7 +189,7 @@ class ReadyQueue:
         Whether jobs of a class fit must depend on their memory, resources and back ends, or leave out the shorter of
         them: a bucket whose first job does not fit is passed as a whole.
         """
-        for band, _, tenant in self._places:
+        for _, _, tenant, band in self._places:
             fitting = (job for job in self._heads(self._heaps[band, tenant]) if fits is None or fits(job))
             if (job := min(fitting, key=lambda job: (-job.cpu_seconds, job.job_id), default=None)) is not None:
                 return job
@@ -196,17 +211,36 @@ class ReadyQueue:
 
     def _charge(self, tenant: str, cpu_seconds: float) -> None:
         """Note that a tenant was given so much more, and move its places."""
-        before = self._given.get(tenant, 0.0)
-        self._given[tenant] = before + cpu_seconds
-        for band in self._bands[tenant]:
-            del self._places[bisect.bisect_left(self._places, (band, before, tenant))]
-            bisect.insort(self._places, (band, self._given[tenant], tenant))
+        before = [self._place(band, tenant) for band in self._bands[tenant]]
+        self._given[tenant] = self._given.get(tenant, 0.0) + cpu_seconds
+        for place in before:
+            del self._places[bisect.bisect_left(self._places, place)]
+            bisect.insort(self._places, place._replace(given=self._given[tenant]))
+
+    def _place(self, band: Band, tenant: str) -> _Place:
+        return _Place(standing(band, self._period), self._given.get(tenant, 0.0), tenant, band)
+
+    def go_on(self, period: int) -> None:
+        """Go on to a period, in which jobs that wait since an earlier one have risen (`jobs.priorities`)."""
+        if period != self._period:
+            self._period = period
+            self._places = sorted(self._place(place.band, place.tenant) for place in self._places)
+
+    def is_idle(self, job: QueuedJob) -> bool:
+        """Whether it is to start only while nothing of another band waits."""
+        return job.priority >= HIGH and standing(job.band, self._period)[0] >= IDLE
+
+    @property
+    def several_priorities(self) -> bool:
+        """Whether some of the jobs that could start now come before others, whatever they cost."""
+        return len({band[0] for band, _ in self._heaps}) > 1
 
     def _remove(self, job_id: str) -> None:
         """Drop a job. Its place in the heap is cleared when it comes to the top."""
         job = self._jobs.pop(job_id)
         self._classes[job.cost_class].add(job, -1)
         self._disk_bytes -= job.disk_bytes
+        self.divisible -= job.division != WHOLE
         buckets = self._heaps[job.band, job.tenant]
         bucket = _bucket(job)
         heap = buckets[bucket]
@@ -217,7 +251,7 @@ class ReadyQueue:
             if not buckets:
                 del self._heaps[job.band, job.tenant]
                 self._bands[job.tenant].remove(job.band)
-                del self._places[bisect.bisect_left(self._places, (job.band, self._given[job.tenant], job.tenant))]
+                del self._places[bisect.bisect_left(self._places, self._place(job.band, job.tenant))]
 
     def _heads(self, buckets: dict[_Bucket, list[_Item]]) -> Iterator[QueuedJob]:
         """The first of each bucket, with today's factors."""
@@ -248,6 +282,7 @@ class JobQueue:
         self._retries: list[tuple[float, str, QueuedJob]] = []
         """A heap by the monotonic time at which each is due."""
         self._late: list[QueuedJob] = []
+        self._period = 0
 
     def __len__(self) -> int:
         return len(self.ready) + len(self.waiting) + len(self._alone) + len(self._retries) + len(self._late)
@@ -275,7 +310,9 @@ class JobQueue:
         return (self._late[0], -math.inf) if self._late else None
 
     def add(self, job: QueuedJob) -> None:
-        """Take in a job that was found."""
+        """Take in a job that was found, and begins to wait now."""
+        if job.priority >= HIGH:
+            job = replace(job, queued_in=self._period)
         if job.alone:
             self._alone.append(job)
         else:
@@ -301,11 +338,14 @@ class JobQueue:
         moved = [queue.reprice(model, estimation) for queue in (self.ready, self.waiting)]
         return any(moved)
 
-    def take_up_retries(self, now: float) -> None:
-        """Queue the retries that are due."""
+    def go_on(self, now: float) -> None:
+        """Queue the retries that are due by now, and have what waits long rise."""
+        self._period = int(now // RISE_SECONDS)
+        for queue in (self.ready, self.waiting):
+            queue.go_on(self._period)
         while self.next_due <= now:
             _, _, job = heapq.heappop(self._retries)
-            self.put_back(job)
+            self.put_back(job if job.priority < HIGH else replace(job, queued_in=self._period))
 
     def take_alone(self) -> QueuedJob | None:
         """Remove and return the next job that is to run alone."""

@@ -14,7 +14,7 @@ from typing import Protocol, TextIO
 
 from pyprocessor.models import Outcome, OutcomeKind, RunSnapshot
 from pyprocessor.models.run import Listener
-from pyprocessor.models.wording import clock, count, display, one_line, utc
+from pyprocessor.models.wording import clock, count, display, one_line, progress_line, utc
 from pyprocessor.report.wording import about, eta
 
 
@@ -102,15 +102,17 @@ class Narrator(Listener):
         self._emit(Message.notice(level, text))
 
 
-def progress_line(snapshot: RunSnapshot) -> str:
-    """The line that scripts read: success is the share of done files that did not fail, memory in 10^6 bytes."""
-    success = 100.0 * (snapshot.done - snapshot.failed) / snapshot.done if snapshot.done else 0.0
-    ready = "paused" if snapshot.state.paused else clock(snapshot.eta_seconds)
-    return (
-        f"Progress: {snapshot.done}/{snapshot.total} ({success:.1f}% success) | Active: {snapshot.active}"
-        f" | Failed: {snapshot.failed} | Memory: {snapshot.memory_bytes / 1e6:.1f}MB"
-        f" | CPU: {snapshot.cpu_percent:.1f}% | ETA: {ready}"
+def snapshot_line(snapshot: RunSnapshot) -> str:
+    """The progress line of a run, with when it will be done."""
+    line = progress_line(
+        snapshot.completed,
+        snapshot.total,
+        active=snapshot.active,
+        failed=snapshot.failed,
+        memory_bytes=snapshot.memory_bytes,
+        cpu_percent=snapshot.cpu_percent,
     )
+    return f"{line} | ETA: {'paused' if snapshot.state.paused else clock(snapshot.eta_seconds)}"
 
 
 class Lines(Narrator):
@@ -160,7 +162,7 @@ class Lines(Narrator):
 
 
 def _progress(snapshot: RunSnapshot) -> Message:
-    return Message(Level.INFO, "progress", progress_line(snapshot), asdict(snapshot))
+    return Message(Level.INFO, "progress", snapshot_line(snapshot), asdict(snapshot))
 
 
 def json_line(now: float, message: Message) -> str:

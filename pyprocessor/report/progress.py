@@ -169,6 +169,8 @@ class Bars(Narrator):
         bar = self._bar
         done = min(self._ended_seconds + sum(file.done_seconds for file in self._running.values()), self._total_seconds)
         bar.total = self._total_seconds or None
+        if self._snapshot is not None and self._total_seconds <= 0:  # nothing has a playing time
+            bar.total, done = self._snapshot.total or None, self._snapshot.done
         bar.text = self._run_text(done)
         bar.update(done - bar.n)
 
@@ -177,11 +179,12 @@ class Bars(Narrator):
         video = f"{done_seconds:.0f}/{self._total_seconds:.0f}s of video"
         if snapshot is None:
             return video
+        video = f" | {video}" if self._total_seconds > 0 else ""
         more = "" if snapshot.total_is_final else "+"
         failed = f", {snapshot.failed} failed" if snapshot.failed else ""
         ending = " | paused" if snapshot.state.paused else " | stopping" if snapshot.draining else ""
         return (
-            f"{snapshot.done}/{snapshot.total}{more} files{failed} | {video} | {memory_size(snapshot.memory_bytes)}"
+            f"{snapshot.done}/{snapshot.total}{more} files{failed}{video} | {memory_size(snapshot.memory_bytes)}"
             f" | CPU {snapshot.cpu_percent:.0f}% | ETA {eta(snapshot)}{ending}"
         )
 

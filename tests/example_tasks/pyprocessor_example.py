@@ -25,6 +25,7 @@ class Words:
     """Two products of a text: its words in capitals, and how often each comes. The result says how many there are."""
 
     name = "words"
+    inputs = (1, 1)
 
     def inspect(self, inputs: tuple[Source, ...], params: Any, limits: InputLimits) -> Any:
         return {"bytes": sum(os.stat(source.path).st_size for source in inputs)}
@@ -144,6 +145,19 @@ def note(log: str, text: str) -> None:
     """Append a line to a file."""
     with Path(log).open("a") as file:
         file.write(f"{text}\n")
+
+
+def note_slowly(log: str, text: str) -> None:
+    """Append a line to a file, which takes a while."""
+    note(log, text)
+    time.sleep(0.1)
+
+
+def fail_first(marker: str) -> None:
+    """Fail unless it was tried before."""
+    if not Path(marker).exists():
+        Path(marker).touch()
+        raise ConnectionResetError(104, "Connection reset by peer")
 
 
 class Reel:

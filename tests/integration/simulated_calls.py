@@ -58,12 +58,16 @@ class Clockwork:
     def __init__(self, slots: int) -> None:
         self.slots = slots
         self.waiting: deque[str] = deque()
+        self.handed_back: list[str] = []
         self.running: dict[str, float] = {}
         """When each ends."""
         self.closing = False
         self.identity = ProcessIdentity(1, 1.0)
 
     def send(self, *messages: object) -> bool:
+        if Command.TAKE_BACK in messages:
+            self.handed_back += self.waiting
+            self.waiting.clear()
         self.waiting += [message for message in messages if isinstance(message, str)]
         self.closing |= Command.CLOSE in messages
         return True
@@ -79,6 +83,7 @@ class Simulation:
     memory: int = 1 << 20
     resources: tuple[tuple[str, int], ...] = ()
     jobs: int | None = None
+    most_jobs: int | None = None
     batch_size: int | None = None
     max_batch_size: int = PROFILE.estimation.max_batch_size
     now: float = 0.0
@@ -105,6 +110,7 @@ class Simulation:
             memory_limit_bytes=self.memory * MIB + OVERHEAD_BYTES,
             resources=self.resources,
             jobs=self.jobs,
+            most_jobs=self.most_jobs,
             batch_size=self.batch_size,
         )
         estimation = replace(PROFILE.estimation, max_batch_size=self.max_batch_size)
@@ -169,6 +175,8 @@ class Simulation:
         """One turn of the loop, and what the processes begin after it."""
         self.turn += 1
         self.dispatch.fill(self.conditions())
+        if self._take_back():
+            self.dispatch.fill(self.conditions())
         for process in tuple(self.dispatch.processes):
             child = self._child(process)
             self.unread = max(self.unread, len(child.waiting))
@@ -182,6 +190,15 @@ class Simulation:
                 child.running[name] = self.now + said.wait_seconds + said.cpu_seconds
             if child.closing and not process.jobs:
                 self.dispatch.processes.remove(process)
+
+    def _take_back(self) -> bool:
+        """Queue again what processes hand back; returns whether there is any."""
+        with self.journal.transaction():
+            back = [(process, name) for process in self.dispatch.processes for name in self._child(process).handed_back]
+            for process, name in back:
+                self._child(process).handed_back.clear()
+                self.transitions.returned(process.remove(name))
+        return bool(back)
 
     def go_on(self) -> None:
         """Go on to the next end of a job, or time at which a back end may be asked, and end all that end by then."""

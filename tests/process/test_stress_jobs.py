@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pyprocessor.tasks.registry import task
-from tests.stress import grants, queue, world
+from tests.stress import grants, queue, task_queue, world
 from tests.stress.figures import Asked, Figures
 from tests.stress.submitted import NAMES
 
@@ -33,6 +33,13 @@ def test_killing_the_engine_midway_through_many_jobs(folder: Path) -> None:
     """Two kills among 500 jobs and chains beside them; what cannot be lost is not, and nothing is done again."""
     lines = list(queue.measure(folder, Asked(0, jobs=500, queue_kills=2)))
     assert sum(line.startswith("kill ") for line in lines) == 2
+
+
+@pytest.mark.long
+def test_killing_a_program_with_a_queue_five_times(folder: Path) -> None:
+    """Once while it adds and four times while it works, with chains that are added meanwhile."""
+    lines = list(task_queue.measure(folder, Asked(0, jobs=1000, queue_kills=4)))
+    assert sum(line.startswith(("killed ", "kill ")) for line in lines) == 5
 
 
 @pytest.mark.parametrize(

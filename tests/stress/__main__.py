@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.stress import damaged, grants, kills, queue, transitions
+from tests.stress import damaged, grants, kills, queue, task_queue, transitions
 from tests.stress.figures import Asked, Broken
 
 MEASUREMENTS: dict[str, Callable[[Path, Asked], Iterator[str]]] = {
@@ -17,6 +17,7 @@ MEASUREMENTS: dict[str, Callable[[Path, Asked], Iterator[str]]] = {
     "transitions": transitions.measure,
     "grants": grants.measure,
     "queue": queue.measure,
+    "taskqueue": task_queue.measure,
     "damaged": damaged.measure,
     "published": damaged.measure_published,
 }
@@ -29,8 +30,10 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=200, help="moments at which something is killed (200)")
     parser.add_argument("--clips", type=int, default=40, help="sources that kills works on (40)")
     parser.add_argument("--count", type=int, default=1000, help="files that damaged makes (1000)")
-    parser.add_argument("--jobs", type=int, default=20_000, help="jobs that queue submits, besides chains (20000)")
-    parser.add_argument("--queue-kills", type=int, default=20, help="how often queue kills the engine (20)")
+    parser.add_argument(
+        "--jobs", type=int, default=20_000, help="jobs that queue and taskqueue have, besides chains (20000)"
+    )
+    parser.add_argument("--queue-kills", type=int, default=20, help="how often these kill the engine (20)")
     only = "which kills of transitions (grant_job, succeed_job/before, ...) or of grants (worker, taken, ...)"
     parser.add_argument("--only", nargs="*", default=[], help=only)
     parser.add_argument("--seed", type=int, default=None, help="decides all random choices; printed")

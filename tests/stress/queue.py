@@ -52,27 +52,31 @@ def measure(folder: Path, asked: Asked) -> Iterator[str]:
     try:
         for number in range(1, asked.queue_kills + 1):
             run = bench.start(output)
-            if not _killed(run, log, number * len(documents) // (asked.queue_kills + 1)):
+            if not killed(run, log, number * len(documents) // (asked.queue_kills + 1)):
                 figures.add(NEVER, f"kill {number}: exit code {run.ended()}: {run.text()[-300:]!r}")
                 break
             before, done = done, all_done(output, log)
-            _check_not_again(figures, before, done, f"kill {number}")
-            yield f"kill {number}: {len(done)} jobs done, {_lines(log)} calls made"
-        run = bench.start(output)
-        code = run.end(RUN_SECONDS)
-        if code != ExitCode.OK:
-            figures.add(audit.HUNG if code is None else audit.EXITS, f"the last run: {code} {run.text()[-300:]!r}")
-        for process in bench.left_after(LEFT_SECONDS):
-            figures.add(audit.PROCESSES, f"{process.role} {process.pid}: {process.line}")
+            check_not_again(figures, before, done, f"kill {number}")
+            yield f"kill {number}: {len(done)} jobs done, {lines_of(log)} calls made"
+        run_to_the_end(figures, bench, bench.start(output))
     finally:
         kill_all(bench.processes())
     check_sound(figures, output, "at the end")
     calls = check_calls(figures, output, log, chains)
-    _check_not_again(figures, done, all_done(output, log), "the last run")
+    check_not_again(figures, done, all_done(output, log), "the last run")
     seconds = time.monotonic() - began
     made = f"{calls} calls, of which {calls - len(documents)} repeat one whose end was not committed at a kill"
     yield f"{len(documents)} jobs, {asked.queue_kills} kills, {made}, {seconds:.0f} s"
     yield from figures.table()
+
+
+def run_to_the_end(figures: Figures, bench: JobsBench, run: Run) -> None:
+    """Wait for a run that is not killed; it succeeds and leaves nothing running."""
+    code = run.end(RUN_SECONDS)
+    if code != ExitCode.OK:
+        figures.add(audit.HUNG if code is None else audit.EXITS, f"the last run: {code} {run.text()[-300:]!r}")
+    for process in bench.left_after(LEFT_SECONDS):
+        figures.add(audit.PROCESSES, f"{process.role} {process.pid}: {process.line}")
 
 
 def chains_of(count: int) -> list[range]:
@@ -96,17 +100,17 @@ def _job(number: int, log: Path, *after: str) -> Mapping[str, object]:
     return {"task": "ask", "key": str(number), "after": list(after), "params": params}
 
 
-def _killed(run: Run, log: Path, lines: int) -> bool:
+def killed(run: Run, log: Path, lines: int) -> bool:
     """Kill the engine, and nothing else, once so many calls were made; False where it ended before."""
     deadline = time.monotonic() + RUN_SECONDS
-    while _lines(log) < lines and run.ended() is None and time.monotonic() < deadline:
+    while lines_of(log) < lines and run.ended() is None and time.monotonic() < deadline:
         time.sleep(POLL_SECONDS)
     if run.ended() is None:
         run.process.send_signal(signal.SIGKILL)
     return run.end(RUN_SECONDS) == -signal.SIGKILL
 
 
-def _lines(log: Path) -> int:
+def lines_of(log: Path) -> int:
     return log.read_bytes().count(b"\n")
 
 
@@ -123,7 +127,7 @@ def all_done(output: Path, log: Path) -> dict[str, Done]:
     return {name: (attempts, calls[name]) for name, attempts in found.items()}
 
 
-def _check_not_again(figures: Figures, before: dict[str, Done], now: dict[str, Done], told: str) -> None:
+def check_not_again(figures: Figures, before: dict[str, Done], now: dict[str, Done], told: str) -> None:
     for name, done in before.items():
         if now.get(name) != done:
             figures.add(

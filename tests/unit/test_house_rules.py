@@ -100,6 +100,7 @@ MAY_CATCH_ALL = [
     "cli/console.py",
     "api.py",
     "chunks/events.py",
+    "taskqueue/processor.py",
     "tasks/chunk_processors.py",
     "tasks/registry.py",
 ]

@@ -12,16 +12,17 @@ import pytest
 
 from pyprocessor.errors import FailureKind
 from pyprocessor.models import Outcome, OutcomeKind, RunSnapshot, RunState
-from pyprocessor.report.narration import Level, Lines, Message, RunLog, UnbreakableStream, progress_line, run_log_name
+from pyprocessor.report.narration import Level, Lines, Message, RunLog, UnbreakableStream, run_log_name, snapshot_line
 from pyprocessor.report.progress import Bars
 
 SNAPSHOT = RunSnapshot(
-    done=45,
+    done=48,
     total=100,
     total_is_final=True,
-    succeeded=40,
+    succeeded=42,
     failed=2,
-    skipped=3,
+    skipped=4,
+    cancelled=1,
     active=8,
     memory_bytes=512_300_000,
     cpu_percent=75.2,
@@ -93,7 +94,7 @@ def files_shown(stream: Terminal) -> list[str]:
 
 def run_shown(stream: Terminal) -> str:
     """What the run's bar shows; messages are above it."""
-    return next(row for row in reversed(screen(stream.getvalue())) if "of video" in row)
+    return next(row for row in reversed(screen(stream.getvalue())) if "of video" in row or " files" in row)
 
 
 def play(listener: Lines | Bars) -> None:
@@ -103,7 +104,9 @@ def play(listener: Lines | Bars) -> None:
     listener.started("1", "a.mp4", 10.0)
     listener.started("2", "b.mp4", 20.0)
     listener.progressed("1", 5.0, 2.0)
-    listener.tick(replace(SNAPSHOT, done=0, total=2, succeeded=0, failed=0, skipped=0, elapsed_seconds=1.0))
+    listener.tick(
+        replace(SNAPSHOT, done=0, total=2, succeeded=0, failed=0, skipped=0, cancelled=0, elapsed_seconds=1.0)
+    )
     listener.finished("2", replace(BROKEN, failure=FailureKind.CRASH), will_retry=True)
     listener.found(3, True)
     listener.queued(3, 40.0)
@@ -113,13 +116,15 @@ def play(listener: Lines | Bars) -> None:
     listener.notice("warning", "Memory is short.")
     listener.started("3", "c.mp4", 10.0)
     listener.finished("3", Outcome(OutcomeKind.SHED), will_retry=True)
-    listener.tick(replace(SNAPSHOT, done=2, total=3, succeeded=1, failed=1, skipped=0, elapsed_seconds=11.0))
+    listener.tick(
+        replace(SNAPSHOT, done=2, total=3, succeeded=1, failed=1, skipped=0, cancelled=0, elapsed_seconds=11.0)
+    )
 
 
 def test_progress_line_has_the_exact_form() -> None:
     """The line that scripts read is what the documentation shows, to the letter."""
-    assert progress_line(SNAPSHOT) == (
-        "Progress: 45/100 (95.6% success) | Active: 8 | Failed: 2 | Memory: 512.3MB | CPU: 75.2% | ETA: 0:12:30"
+    assert snapshot_line(SNAPSHOT) == (
+        "Progress: 45/100 (45.0% success) | Active: 8 | Failed: 2 | Memory: 512.3MB | CPU: 75.2% | ETA: 0:12:30"
     )
 
 
@@ -135,12 +140,12 @@ def test_progress_line_has_the_exact_form() -> None:
 )
 def test_progress_line_keeps_its_form(changes: dict[str, object]) -> None:
     """Nothing done, all failed, no estimate, long estimates: the form stays."""
-    assert LINE.fullmatch(progress_line(replace(SNAPSHOT, **changes)))  # type: ignore[arg-type]
+    assert LINE.fullmatch(snapshot_line(replace(SNAPSHOT, **changes)))  # type: ignore[arg-type]
 
 
 def test_nothing_done_is_no_success() -> None:
     """Before the first file is done there is nothing that succeeded."""
-    line = progress_line(replace(SNAPSHOT, done=0, total=4, succeeded=0, failed=0, skipped=0))
+    line = snapshot_line(replace(SNAPSHOT, done=0, total=4, succeeded=0, failed=0, skipped=0, cancelled=0))
     assert line.startswith("Progress: 0/4 (0.0% success)")
 
 
@@ -149,7 +154,7 @@ def test_lines_tell_progress_once_an_interval() -> None:
     stream = Terminal()
     lines = Lines(stream, interval_seconds=10)
     for second in [*range(1, 31), 95, 96, 105]:
-        lines.tick(replace(SNAPSHOT, elapsed_seconds=float(second), done=second))
+        lines.tick(replace(SNAPSHOT, elapsed_seconds=float(second), succeeded=second - 3))
     told = [int(line.split()[1].split("/")[0]) for line in stream.getvalue().splitlines()]
     assert told == [10, 20, 30, 95, 105]
     lines.close()
@@ -163,7 +168,7 @@ def test_lines_tell_the_end_of_a_short_run() -> None:
     lines.tick(replace(SNAPSHOT, elapsed_seconds=0.5))
     assert stream.getvalue() == ""
     lines.close()
-    assert stream.getvalue() == progress_line(SNAPSHOT) + "\n"
+    assert stream.getvalue() == snapshot_line(SNAPSHOT) + "\n"
 
 
 def test_lines_say_nothing_of_a_run_with_nothing_to_do() -> None:
@@ -188,7 +193,7 @@ def test_lines_tell_failures_and_retries() -> None:
         "Failed: b.mp4: It is cut short. It will be tried again.",
         "Failed: b.mp4: It is cut short.",
         "Memory is short.",
-        progress_line(replace(SNAPSHOT, done=2, total=3, failed=1)),
+        snapshot_line(replace(SNAPSHOT, done=2, total=3, succeeded=1, failed=1, skipped=0, cancelled=0)),
     ]
 
 
@@ -199,10 +204,10 @@ def test_the_line_that_scripts_read_has_no_band() -> None:
     """The band changes nothing in it; with --verbose it follows in a line of its own."""
     plain, verbose = Terminal(), Terminal()
     Lines(plain, interval_seconds=10).tick(WITH_BAND)
-    assert plain.getvalue() == progress_line(SNAPSHOT) + "\n"
+    assert plain.getvalue() == snapshot_line(SNAPSHOT) + "\n"
     Lines(verbose, interval_seconds=10, least=Level.DEBUG).tick(WITH_BAND)
     assert verbose.getvalue().splitlines() == [
-        progress_line(SNAPSHOT),
+        snapshot_line(SNAPSHOT),
         "Expected to be done in 0:12:30 (0:10:00-0:15:40).",
     ]
 
@@ -211,7 +216,7 @@ def test_the_line_that_scripts_read_has_no_band() -> None:
 def test_a_paused_run_shows_it_everywhere() -> None:
     """In the line that scripts read in the place of the time left, on the bar, and as a state for programs."""
     paused = replace(SNAPSHOT, state=RunState.PAUSED_NOW, eta_seconds=None)
-    assert progress_line(paused).endswith(" | ETA: paused")
+    assert snapshot_line(paused).endswith(" | ETA: paused")
     terminal, lines = Terminal(), Terminal()
     bars = Bars(terminal, rows=24)
     bars.tick(paused)

@@ -272,7 +272,7 @@ def test_all_that_waits_has_one_head() -> None:
     jobs.add(job("ready"))
     assert len(jobs) == 5
     heads = []
-    for take in (jobs.ready.take, jobs.take_alone, lambda: jobs.take_up_retries(50.0), jobs.ready.take):
+    for take in (jobs.ready.take, jobs.take_alone, lambda: jobs.go_on(50.0), jobs.ready.take):
         head = jobs.head()
         assert head is not None
         heads.append((head[0].job_id, head[1]))

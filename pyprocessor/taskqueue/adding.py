@@ -1,0 +1,115 @@
+"""Which job does a task become: its inputs and params, what it waits for, and what its products are called?"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pyprocessor.errors import UsageError
+from pyprocessor.intake.submission import one_submission
+from pyprocessor.journal.rows import JobRow
+from pyprocessor.journal.waiting import Submission
+from pyprocessor.models import ProductOf, Source
+from pyprocessor.models.products import MAIN
+from pyprocessor.taskqueue.records import BatchTask
+from pyprocessor.tasks.registry import task
+
+FILE, FILES = "file_path", "file_paths"
+Known = Callable[[str], JobRow | None]
+"""What the journal has of an id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What a task is to have beside itself."""
+
+    tenant: str | None = None
+    metadata: Mapping[str, Any] | None = None
+    after: tuple[str, ...] = ()
+    timeout: float | None = None
+
+
+def names_files(data: Mapping[str, Any]) -> bool:
+    """Whether files are to be looked at, whose file system may not answer."""
+    return FILE in data or FILES in data
+
+
+def submission_of(asked: BatchTask, labels: Labels, *, queue: str, key: str) -> Submission:
+    """The job of a task, called by its key. Raises UsageError with a line for each field that is wrong."""
+    if not isinstance(asked.data, Mapping):
+        raise UsageError(f"`data` must be a mapping, not {type(asked.data).__name__}.")
+    params = {name: value for name, value in asked.data.items() if name not in (FILE, FILES)}
+    document = {
+        "task": str(asked.task_type),
+        "key": key,
+        "params": params,
+        "inputs": _inputs(asked, labels.after),
+        "after": labels.after,
+        "priority": asked.priority,
+        "max_retries": asked.max_retries,
+        "tenant": labels.tenant,
+        "metadata": labels.metadata,
+        "timeout": labels.timeout,
+    }
+    try:
+        return one_submission(document, queue=queue)
+    except UsageError as error:
+        raise UsageError(str(error).replace("`inputs`", f"`{FILE}`")) from None
+
+
+def _inputs(asked: BatchTask, after: tuple[str, ...]) -> list[object]:
+    data = asked.data
+    if FILE in data and FILES in data:
+        raise UsageError(f"`{FILES}` stands beside `{FILE}`; give one of them.")
+    if not names_files(data):
+        return [{"job": needed} for needed in after] if after and _reads(asked.task_type) else []
+    given = [data[FILE]] if FILE in data else data[FILES]
+    if not isinstance(given, list | tuple):
+        raise UsageError(f"`{FILES}` must be a list, not {type(given).__name__}.")
+    return [
+        {"job" if name == "task" else name: value for name, value in one.items()} if isinstance(one, Mapping) else one
+        for one in given
+    ]
+
+
+def _reads(task_type: str) -> bool:
+    """Whether a task says that it needs an input."""
+    least, _ = getattr(task(str(task_type)), "inputs", (0, None))
+    return bool(least)
+
+
+class Names:
+    """Names of tasks, each once for a type of task: products are called by them."""
+
+    def __init__(self, taken: Iterable[tuple[bytes, str]]) -> None:
+        # As hashes, since there may be many: two that happen to be equal give a longer name.
+        self._taken = {hash(one) for one in taken}
+
+    def named(self, given: Submission, known: Known) -> Submission:
+        """The job called by its first file without the extension, or as the task whose product it reads, or its key."""
+        job = given.job
+        name = os.path.splitext(os.path.basename(job.source.path))[0]
+        if not name:
+            maker = next((one.job_id for one in job.inputs if isinstance(one, ProductOf)), None)
+            made_by = known(maker) if maker is not None else None
+            if made_by is None:
+                return given
+            name = made_by.source.relative
+        if hash((name, job.task)) in self._taken:
+            before = known(job.id)
+            name = before.source.relative if before is not None else name + b"-" + job.id[:8].encode("ascii")
+        self._taken.add(hash((name, job.task)))
+        return replace(given, job=replace(job, source=replace(job.source, relative=name)))
+
+
+def data_of(row: JobRow, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The data that a task was added with."""
+    own: list[Source | ProductOf] = [row.source] if row.source.path else []
+    inputs = [
+        {"task": given.job_id, "role": given.role or MAIN} if isinstance(given, ProductOf) else os.fsdecode(given.path)
+        for given in (*own, *row.inputs)
+    ]
+    files: dict[str, Any] = {FILE: inputs[0]} if len(inputs) == 1 else {FILES: inputs} if inputs else {}
+    return {**files, **params}

@@ -1,0 +1,65 @@
+"""Which limits does a queue have, and in which folder does it lie?"""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import replace
+
+import platformdirs
+
+from pyprocessor import profiles
+from pyprocessor.errors import UsageError
+from pyprocessor.intake.paths import output_folder
+from pyprocessor.taskqueue.processor import BatchProcessor
+from pyprocessor.taskqueue.records import (
+    DEFAULT_CPU_LIMIT_PERCENT,
+    DEFAULT_MEMORY_LIMIT_MB,
+    DEFAULT_PROGRESS_INTERVAL,
+    DEFAULT_QUEUE_SIZE,
+    DEFAULT_WORKERS,
+)
+
+_log = logging.getLogger("pyprocessor")
+_Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+
+
+def create_batch_processor(
+    max_workers: int = DEFAULT_WORKERS,
+    queue_size: int = DEFAULT_QUEUE_SIZE,
+    progress_interval: float = DEFAULT_PROGRESS_INTERVAL,
+    memory_limit_mb: int = DEFAULT_MEMORY_LIMIT_MB,
+    cpu_limit_percent: float = DEFAULT_CPU_LIMIT_PERCENT,
+    *,
+    name: str = "default",
+    output: _Path | None = None,
+) -> BatchProcessor:
+    """A queue of this name, in the folder `output` or else the user's state directory.
+
+    At most `max_workers` tasks run at once, fewer where cores, memory or other programs leave no more. `queue_size`
+    bounds how many wait while it works: more tasks are added once fewer do. Raises UsageError or OutputUnwritable.
+    """
+    for called, value, least in (
+        ("max_workers", max_workers, 1),
+        ("queue_size", queue_size, 1),
+        ("memory_limit_mb", memory_limit_mb, 1),
+    ):
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise UsageError(f"{called} is {value!r}, but has to be a whole number of {least} or more.")
+    if isinstance(progress_interval, bool) or not isinstance(progress_interval, int | float) or progress_interval <= 0:
+        raise UsageError(f"progress_interval is {progress_interval!r}, but has to be a number of seconds above 0.")
+    if not isinstance(name, str) or name in ("", ".", "..") or "/" in name or "\0" in name:
+        raise UsageError(f"name is {name!r}, but has to be a text without slashes.")
+    limits = {
+        "memory_limit_bytes": memory_limit_mb << 20,
+        # All of the CPU is no limit, which would suspend processes now and then to keep.
+        "cpu_limit_percent": cpu_limit_percent if cpu_limit_percent != 100 else None,
+        "progress_interval_seconds": progress_interval,
+    }
+    given = {called: value for called, value in limits.items() if value is not None}
+    loaded = profiles.load("default", overrides=profiles.overrides_of(given, called=lambda called: called))
+    for notice in loaded.notices:
+        _log.warning("%s", notice)
+    profile = replace(loaded.profile, batch=replace(loaded.profile.batch, most_jobs=max_workers))
+    folder = output if output is not None else platformdirs.user_state_path("pyprocessor") / "queues" / name
+    return BatchProcessor(profile, queue_size, name=name, output=output_folder(os.fsdecode(folder)))

@@ -1,0 +1,379 @@
+"""How does a program have a queue of tasks done? Added before and while it works, journaled, and followed.
+
+    add_task -> journal -> the engine's queue -> batch processes -> results
+
+All is the engine's: what is added while it works goes to its loop as what comes over its socket does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import json
+import logging
+import os
+import threading
+import uuid
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pyprocessor.control.client import Answer, Request, Verb
+from pyprocessor.control.own_requests import OwnRequests
+from pyprocessor.engine.engine import execute
+from pyprocessor.engine.stopping import RunResult
+from pyprocessor.errors import ExitCode, OutputUnwritable, UsageError
+from pyprocessor.ffmpeg import tool
+from pyprocessor.journal.journal import Journal
+from pyprocessor.journal.reader import JournalReader
+from pyprocessor.journal.rows import JobRow
+from pyprocessor.journal.waiting import Submission
+from pyprocessor.models import IN_HAND, Origin, Profile
+from pyprocessor.models.run import RunRequest
+from pyprocessor.state.journal_opening import change_without_run
+from pyprocessor.state.state_folder import state_folder
+from pyprocessor.taskqueue.adding import Labels, Names, data_of, names_files, submission_of
+from pyprocessor.taskqueue.bell import Bell
+from pyprocessor.taskqueue.following import Follower, is_again
+from pyprocessor.taskqueue.records import SUCCEEDED, BatchProgress, BatchResult, BatchTask, TaskOutcome
+
+_log = logging.getLogger("pyprocessor")
+ProgressCallback = Callable[[BatchProgress], Awaitable[object] | object]
+_OVER = Answer(False, "The run is over.")
+_ADDS = frozenset({Verb.SUBMIT, Verb.RETRY})
+
+
+class BatchProcessor:
+    """One queue. Coroutines are called in one event loop; what is no coroutine may be called from any thread."""
+
+    def __init__(self, profile: Profile, queue_size: int, *, name: str, output: bytes) -> None:
+        self._profile = profile
+        self._queue_size = queue_size
+        self._name = name
+        self._output = output
+        self._folder = state_folder(output).path
+        self._bell = Bell()
+        self._ended: list[str] = []
+        self._follower = Follower(self._bell, self._ended)
+        self._own: OwnRequests | None = None
+        """Open while a run is on."""
+        self._opened = contextlib.ExitStack()
+        self._journal: Journal | None = None
+        """Open, and locked, while tasks are added and no run is on."""
+        self._names: Names | None = None
+        self._gate: asyncio.Lock | None = None
+        self._asking = 0
+        self._known: JournalReader | None = None
+        """Open while a run is on and tasks are added."""
+        self._added = 0
+        self._done_before = 0
+        self._over = False
+        """The last `start` has returned, and nothing was added since."""
+        self._undecided: list[str] = []
+        """Tasks that were added again while the journal had them in the hands of a run that was killed."""
+        self._paused = False
+        self._first: deque[Request] = deque()
+        """What is asked of the next run before it begins."""
+
+    # ------------------------------------------------------------ adding
+
+    async def add_task(
+        self,
+        task_type: str,
+        data: Mapping[str, Any],
+        priority: int = 0,
+        *,
+        max_retries: int = 3,
+        tenant: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        after: Iterable[str] = (),
+        timeout: float | None = None,
+        key: str | None = None,
+    ) -> str:
+        """Add a task and return its id, once the journal has it: from then on it outlives this process.
+
+        The same `key` is the same task: one that is done stays so, one that failed begins anew. `after` has ids of
+        tasks that have to succeed before; without a `file_path` of its own a task that needs one reads what these
+        made. While the queue works and is full, this waits. Raises UsageError for a task that makes no sense.
+        """
+        keyed, key = key is not None, key if key is not None else uuid.uuid4().hex
+        asked = BatchTask("", task_type, data, priority, max_retries)
+        labels = Labels(tenant, metadata, tuple(after), timeout)
+        if isinstance(data, Mapping) and names_files(data):
+            given = await asyncio.to_thread(submission_of, asked, labels, queue=self._name, key=key)
+        else:
+            given = submission_of(asked, labels, queue=self._name, key=key)
+        while not (await self._hand_over(given, keyed) if self._own is not None else self._take_in(given, keyed)):
+            await asyncio.sleep(0)
+        self._added += 1
+        return given.job.id
+
+    def _take_in(self, given: Submission, keyed: bool) -> bool:
+        """Write a task to the journal while no run is on."""
+        self._begin_anew()
+        if self._journal is None:
+            self._journal = self._opened.enter_context(change_without_run(self._output, self._warn))
+        journal = self._journal
+        given = self._named(given, journal)
+        with journal.transaction():
+            before = journal.job(given.job.id) if keyed else None
+            journal.submit([given])
+            if before is not None and _begins_anew(before):
+                journal.retry(given.job.id)
+            self._settled(before, journal.job(given.job.id) if before is not None or given.job.after else None)
+        return True
+
+    async def _hand_over(self, given: Submission, keyed: bool) -> bool:
+        """Hand a task to the run that is on; False where that has just ended."""
+        assert self._gate is not None
+        async with self._gate:
+            await self._bell.until(self._has_room)
+            self._asking += 1
+        try:
+            known = self._known = self._known or JournalReader.read_only(self._folder)
+            given = self._named(given, known)
+            before = known.job(given.job.id) if keyed else None
+            requests = [Request(Verb.SUBMIT, submissions=(given,))]
+            if before is not None and _begins_anew(before):
+                requests.append(Request(Verb.RETRY, jobs=(given.job.id,)))
+            for request in requests:
+                future = self._own.ask(request) if self._own is not None else None
+                answer = await asyncio.wrap_future(future) if future is not None else _OVER
+                if answer.mistaken:
+                    raise UsageError(answer.text)
+                if not answer.ok:
+                    return False
+            if before is None or before.run_id != self._follower.run_id:
+                self._settled(before, known.job(given.job.id) if before is not None or given.job.after else None)
+        finally:
+            self._asking -= 1
+        return True
+
+    def _has_room(self) -> bool:
+        return self._own is None or self._follower.has_room(self._queue_size - self._asking)
+
+    def _named(self, given: Submission, known: JournalReader) -> Submission:
+        if not given.job.source.path and not given.job.inputs:
+            return given  # it is called by its key
+        if self._names is None:
+            self._names = Names(known.names())
+        return self._names.named(given, known.job)
+
+    def _settled(self, before: JobRow | None, row: JobRow | None) -> None:
+        """Count a task that had ended before it was added, or can never begin."""
+        if row is None:
+            return
+        if row.state in IN_HAND and self._own is None:
+            self._undecided.append(row.id)
+        elif row.final:
+            if before is not None and row.state in SUCCEEDED:
+                self._done_before += 1
+                self._follower.says(row.task, row.result)
+            self._ended.append(row.id)
+
+    def _begin_anew(self) -> None:
+        """Count anew what is added and done from here on, where the last `start` has returned."""
+        if self._over:
+            self._over, self._added, self._done_before, self._ended = False, 0, 0, []
+            self._follower = Follower(self._bell, self._ended)
+
+    def close(self) -> None:
+        """Let go of the queue's folder, which adding holds until `start`. Nothing is lost."""
+        self._journal = None
+        self._opened.close()
+
+    # ------------------------------------------------------------ working
+
+    async def start(self, progress_callback: ProgressCallback | None = None) -> BatchResult:
+        """Do all that the queue has and what is added meanwhile; return when nothing is left, or it was stopped.
+
+        `progress_callback`, a function or a coroutine, is called every `progress_interval` seconds and at the end.
+        Cancelling this stops the queue. Raises OutputBusy where another process works on the queue, OutputUnwritable,
+        or JournalError.
+        """
+        if self._own is not None:
+            raise UsageError("This queue is being worked on already.")
+        request = RunRequest(
+            (), self._output, self._profile, tool.find(os.environ).path, arguments=f"taskqueue {self._name!a}"
+        )
+        self.close()
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        self._gate = asyncio.Lock()
+        self._begin_anew()
+        self._own = own = OwnRequests(self._follower.committed)
+        running = loop.create_future()
+        threading.Thread(target=self._work, args=(request, own, loop, running), name="task queue", daemon=True).start()
+        try:
+            while not running.done():
+                await asyncio.wait([running], timeout=self._profile.monitoring.progress_interval_seconds)
+                if not running.done():
+                    await self._tell(progress_callback)
+            ended = await running
+        except asyncio.CancelledError:
+            self.stop()
+            await asyncio.wait([running])
+            raise
+        finally:
+            self._end()
+        await self._tell(progress_callback)
+        if ended.exit_code is ExitCode.OUTPUT_UNWRITABLE:
+            raise OutputUnwritable(self._follower.error)
+        last = self.get_progress()
+        return BatchResult(
+            success_count=last.completed_tasks,
+            failure_count=last.failed_tasks,
+            total_count=last.total_tasks,
+            processing_time=loop.time() - began,
+            memory_peak_mb=last.memory_peak_mb,
+            cpu_peak_percent=last.cpu_peak_percent,
+            quality_metrics=last.quality_metrics,
+            warnings=self._follower.warnings,
+            failures=self._follower.failures,
+        )
+
+    def _work(
+        self,
+        request: RunRequest,
+        own: OwnRequests,
+        loop: asyncio.AbstractEventLoop,
+        running: asyncio.Future[RunResult],
+    ) -> None:
+        """Run the engine, in a thread of its own, until nothing is left to do."""
+        ended: RunResult | BaseException
+        try:
+            while True:
+                if self._paused:
+                    own.ask(Request(Verb.PAUSE))
+                while self._first:
+                    own.ask(self._first.popleft())
+                ended = execute(request, self._follower, source=self._follower.follow, own=own)
+                goes_on = ended.told_to_stop is None and ended.exit_code <= ExitCode.SOME_FAILED
+                if own.close(_OVER, unless=_ADDS if goes_on else frozenset()):
+                    break
+                self._follower.next_run()
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it is raised by `start`
+            own.close(_OVER)
+            ended = error
+        self._own = None
+        self._bell.ring()
+        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
+            loop.call_soon_threadsafe(_set, running, ended)
+
+    def _end(self) -> None:
+        """No run is on; count what an earlier one had in hand, and had done but for the journal's last word."""
+        if self._known is not None:
+            self._known.close()
+            self._known = None
+        if self._undecided:
+            ended = set(self._ended)
+            with JournalReader.read_only(self._folder) as journal:
+                for row in filter(None, map(journal.job, self._undecided)):
+                    if row.final and row.id not in ended:
+                        self._settled(row, row)
+            self._undecided.clear()
+        self._over = True
+        self._bell.ring()
+
+    async def _tell(self, callback: ProgressCallback | None) -> None:
+        progress = self.get_progress()
+        _log.info("%s", progress)
+        if callback is None:
+            return
+        try:
+            answer = callback(progress)
+            if inspect.isawaitable(answer):
+                await answer
+        except Exception:  # noqa: BLE001 - a caller's function must not end the run
+            _log.exception("The function given as progress_callback failed; the queue goes on.")
+
+    # ------------------------------------------------------------ steering, from any thread
+
+    def pause(self) -> None:
+        """Start nothing more until `resume`; running tasks complete."""
+        self._paused = True
+        self._order(Request(Verb.PAUSE))
+
+    def resume(self) -> None:
+        """Go on after a pause."""
+        self._paused = False
+        self._order(Request(Verb.RESUME))
+
+    def stop(self) -> None:
+        """End at once: what is running is interrupted, and done by the next `start` with what is left."""
+        self._paused = False
+        self._order(Request(Verb.STOP, now=True))
+
+    def cancel(self, task_id: str) -> None:
+        """Cancel a task, and what waits for it, unless it has ended; before `start`, as that begins."""
+        request = Request(Verb.CANCEL, jobs=(task_id,))
+        if not self._order(request):
+            self._first.append(request)
+
+    def _order(self, request: Request) -> bool:
+        own = self._own
+        return own is not None and own.ask(request) is not None
+
+    def get_progress(self) -> BatchProgress:
+        """How far the queue is now, as of the last look at it, twice a second."""
+        return self._follower.progress(self._added, self._done_before)
+
+    # ------------------------------------------------------------ results
+
+    async def results(self) -> AsyncIterator[TaskOutcome]:
+        """Yield each task that ended for good, in the order in which they did, as long as the queue works.
+
+        Begun before `start` it waits for that, begun later it yields first what has ended. Tasks that were done before
+        they were added again are among them.
+        """
+        ended, place = self._ended, 0
+        while True:
+            await self._bell.until(partial(self._has_news, ended, place))
+            if len(ended) == place:
+                return
+            with JournalReader.read_only(self._folder) as journal:
+                while place < len(ended):
+                    row = journal.job(ended[place])
+                    place += 1
+                    if row is not None and row.final and row.origin is not Origin.CHILD:
+                        yield self._outcome(row, journal)
+
+    def _has_news(self, ended: list[str], place: int) -> bool:
+        return len(ended) > place or self._over
+
+    def _outcome(self, row: JobRow, journal: JournalReader) -> TaskOutcome:
+        params = json.loads(journal.params(row.params_fingerprint) or "{}")
+        own = row.max_retries
+        retries = own if own is not None else self._profile.errors.max_retries
+        task = BatchTask(row.id, row.task, data_of(row, params), row.priority, retries, row.retries_charged)
+        made = row.products if row.state in SUCCEEDED else ()
+        return TaskOutcome(
+            task=task,
+            state=row.state,
+            result=json.loads(row.result) if row.result is not None and row.state in SUCCEEDED else None,
+            products={one.role: Path(os.fsdecode(os.path.join(self._output, one.name))) for one in made},
+            reason=row.reason,
+            failure=row.failure,
+            tenant=row.tenant,
+            metadata=dict(row.metadata),
+        )
+
+    @staticmethod
+    def _warn(sentence: str) -> None:
+        _log.warning("%s", sentence)
+
+
+def _begins_anew(row: JobRow) -> bool:
+    return is_again(row.state, cancelled_for=row.cancelled_for, already_right=row.already_right)
+
+
+def _set(running: asyncio.Future[RunResult], ended: RunResult | BaseException) -> None:
+    if running.done():
+        return
+    if isinstance(ended, BaseException):
+        running.set_exception(ended)
+    else:
+        running.set_result(ended)

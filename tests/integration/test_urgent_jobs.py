@@ -1,0 +1,102 @@
+"""What is urgent starts next, whatever was assigned before; a large job is not starved; a ceiling holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pyprocessor.models import Cost
+from tests.integration.simulated_calls import MIB, Simulation
+
+Begin = Callable[..., Simulation]
+KINDS = {
+    "encodes": (Cost(10.0, 100 * MIB, 0), True),
+    "long calls": (Cost(5.0, 10 * MIB, 0), False),
+    "short calls": (Cost(0.05, 10 * MIB, 0), False),
+    "calls of no length": (Cost(0.0005, 10 * MIB, 0), False),
+    "downloads": (Cost(0.01, 10 * MIB, 0, wait_seconds=5.0), False),
+}
+
+
+@pytest.fixture
+def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Begin]:
+    """Begins simulated runs."""
+    begun: list[Simulation] = []
+
+    def make(**machine: Any) -> Simulation:
+        begun.append(Simulation(tmp_path / str(len(begun)), monkeypatch, **machine))
+        return begun[-1]
+
+    yield make
+    for simulation in begun:
+        simulation.close()
+
+
+@pytest.mark.parametrize("urgent", KINDS)
+@pytest.mark.parametrize("low", KINDS)
+def test_what_is_urgent_is_the_next_to_start(begin: Begin, low: str, urgent: str) -> None:
+    """Though processes were given, and sent, many others of a lower priority before it came."""
+    run = begin(cores=2)
+    cost, encode = KINDS[low]
+    for number in range(600):
+        run.add(f"low {number:03}", cost, encode=encode, priority=7)
+    run.fill()
+    for _ in range(3):
+        run.go_on()
+        run.fill()
+    cost, encode = KINDS[urgent]
+    run.add("urgent", cost, kind="other", encode=encode)
+    begun = set(run.began)
+    for _ in range(10):
+        run.fill()
+        if new := set(run.began) - begun:
+            break
+        run.go_on()
+    # Where several slots were free at once, others may begin with it.
+    assert "urgent" in new
+    run.fill()
+    assert run.running
+    run.run()
+
+
+@pytest.mark.parametrize("encode", [True, False])
+def test_a_large_job_is_not_starved_by_small_ones(begin: Begin, encode: bool) -> None:
+    """Small ones keep coming; memory is kept for the large one, which begins once those before it have ended."""
+    run = begin(cores=4, memory=1000)
+    small, large = Cost(5.0, 150 * MIB, 0), Cost(5.0, 800 * MIB, 0)
+    for number in range(8):
+        run.add(f"small {number}", small, encode=encode, priority=5)
+    run.fill()
+    run.add("large", large, kind="large", priority=0)
+    came = run.now
+    for number in range(8, 60):
+        run.add(f"small {number}", small, encode=encode, priority=5)
+        run.go_on()
+        run.fill()
+        if "large" in run.began:
+            break
+    else:
+        pytest.fail("the large job was starved")
+    assert run.began["large"] - came <= 2 * small.cpu_seconds
+    run.run()
+
+
+def test_no_more_run_than_the_user_lets(begin: Begin) -> None:
+    """Those that compute and those that wait together."""
+    run = begin(cores=2, most_jobs=3)
+    for name, (cost, encode) in KINDS.items():
+        for number in range(10):
+            run.add(f"{name} {number}", cost, kind=name, encode=encode)
+    most = 0
+    while True:
+        run.fill()
+        most = max(most, len(run.running))
+        assert len(run.running) <= 3
+        if not run.running:
+            break
+        run.go_on()
+    assert most == 3
+    run.run()

@@ -1,0 +1,420 @@
+"""A queue of tasks as a program uses it: added before and while it works, steered, followed, gone on with."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import threading
+import time
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from pyprocessor.errors import FailureKind, OutputBusy, UsageError
+from pyprocessor.journal.reader import JournalReader
+from pyprocessor.models import JobState
+from pyprocessor.taskqueue import BatchProcessor, BatchProgress, BatchResult, TaskOutcome, create_batch_processor
+from tests.integration.worked import example_tasks  # noqa: F401 - a fixture
+from tests.waiting import DEADLINE_SECONDS, until
+
+pytestmark = pytest.mark.usefixtures("example_tasks")
+T = TypeVar("T")
+
+
+def go(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end, within the deadline."""
+    return asyncio.run(asyncio.wait_for(coroutine, DEADLINE_SECONDS))
+
+
+def made(folder: Path, **settings: Any) -> BatchProcessor:
+    """A queue in a folder, which reports every fifth of a second."""
+    return create_batch_processor(**{"output": folder / "out", "progress_interval": 0.2, **settings})
+
+
+def calling(function: str = "noop", **arguments: Any) -> dict[str, Any]:
+    """The data of a task that calls a function of the example."""
+    return {"function": function, "arguments": arguments}
+
+
+async def done(processor: BatchProcessor) -> tuple[BatchResult, dict[str, TaskOutcome]]:
+    """Start the queue and gather what it yields."""
+    started = asyncio.create_task(processor.start())
+    outcomes = {outcome.id: outcome async for outcome in processor.results()}
+    return await started, outcomes
+
+
+async def seen(state: Any) -> None:
+    """Wait for a state that another process or thread brings about."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not state():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
+
+
+def test_tasks_are_done_and_tell_what_became_of_them(tmp_path: Path) -> None:
+    """More than the queue holds are added before the start; each has an outcome, and failures are counted apart."""
+
+    async def main() -> None:
+        processor = made(tmp_path, queue_size=5)
+        ids = [await processor.add_task("ask", calling(number=n), metadata={"n": n}) for n in range(12)]
+        bad = await processor.add_task("ask", calling("refuse", kind="bad_input"), tenant="press")
+        result, outcomes = await done(processor)
+        assert (result.success_count, result.failure_count, result.total_count) == (12, 1, 13)
+        assert result.success_rate == pytest.approx(100 * 12 / 13)
+        assert set(outcomes) == {*ids, bad}
+        first = outcomes[ids[3]]
+        assert (first.task.task_type, first.state, first.result) == ("ask", JobState.SUCCEEDED, {"number": 3})
+        assert (first.task.data, first.metadata, first.success) == (calling(number=3), {"n": "3"}, True)
+        assert outcomes[bad].failure is FailureKind.BAD_INPUT
+        assert outcomes[bad].tenant == "press"
+        (failure,) = result.failures
+        assert (failure.id, failure.kind, failure.reason) == (bad, FailureKind.BAD_INPUT, "The service is closed.")
+        assert result.quality_metrics["error_rate"] == pytest.approx(100 / 13)
+
+    go(main())
+
+
+def test_a_queue_without_a_folder_lies_in_the_users_state_directory(tmp_path: Path) -> None:
+    """Under its name, where another process of the same user finds it."""
+
+    async def main() -> None:
+        processor = create_batch_processor(name="nightly")
+        await processor.add_task("ask", calling())
+        await processor.start()
+
+    go(main())
+    state = Path(os.environ["XDG_STATE_HOME"])
+    assert (state / "pyprocessor" / "queues" / "nightly" / ".pyprocessor" / "journal.sqlite3").is_file()
+
+
+def test_products_are_named_after_files_and_tasks_read_what_others_made(tmp_path: Path) -> None:
+    """By the file's name without its extension, told apart; a task without a file reads the products of `after`."""
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "talk.txt").write_text(f"one two {folder}")
+
+    async def main() -> None:
+        processor = made(tmp_path)
+        one = await processor.add_task("words", {"file_path": tmp_path / "a" / "talk.txt"})
+        two = await processor.add_task("words", {"file_path": str(tmp_path / "b" / "talk.txt")})
+        counted = await processor.add_task("words", {"file_path": {"task": one, "role": "counts"}})
+        after = await processor.add_task("words", {}, after=[two])
+        result, outcomes = await done(processor)
+        assert result.success_count == 4
+        assert outcomes[one].products == {
+            "main": tmp_path / "out" / "talk",
+            "counts": tmp_path / "out" / "talk.counts",
+        }
+        assert outcomes[one].task.data == {"file_path": str(tmp_path / "a" / "talk.txt")}
+        assert outcomes[two].products["main"] == tmp_path / "out" / f"talk-{two[:8]}"
+        assert outcomes[counted].task.data == {"file_path": {"task": one, "role": "counts"}}
+        assert outcomes[counted].products["main"].read_text() == "A 1 ONE 1 TWO 1"
+        assert outcomes[after].products["main"].read_text() == "ONE TWO B"
+        with pytest.raises(UsageError, match="`file_path`: the task words takes 1, and 0 are given"):
+            await processor.add_task("words", {})
+
+    go(main())
+
+
+def test_tasks_are_added_while_it_works_and_the_queue_is_bounded(tmp_path: Path) -> None:
+    """The queue that is full makes `add_task` wait until tasks have begun; nothing is lost."""
+
+    async def main() -> None:
+        processor = made(tmp_path, queue_size=2, max_workers=1)
+        gate = tmp_path / "gate"
+        first = await processor.add_task("ask", calling("never", marker=str(gate)))
+        started = asyncio.create_task(processor.start())
+        await seen(gate.exists)
+        for _ in range(2):
+            await asyncio.wait_for(processor.add_task("ask", calling()), DEADLINE_SECONDS)
+        third = asyncio.create_task(processor.add_task("ask", calling()))
+        await seen(lambda: processor.get_progress().total_tasks == 3)
+        await asyncio.sleep(0.2)
+        assert not third.done()
+        processor.cancel(first)
+        await asyncio.wait_for(third, DEADLINE_SECONDS)
+        result = await started
+        assert (result.success_count, result.failure_count, result.total_count) == (3, 0, 4)
+
+    go(main())
+
+
+def test_many_are_added_at_once_while_it_works(tmp_path: Path) -> None:
+    """Hundreds of calls at the same time end in order, whatever the queue holds."""
+
+    async def main() -> None:
+        processor = made(tmp_path, queue_size=10)
+        await processor.add_task("ask", calling("say_pid", seconds=0.3))
+        started = asyncio.create_task(processor.start())
+        ids = await asyncio.gather(*(processor.add_task("ask", calling()) for _ in range(300)))
+        result = await started
+        while result.total_count < 301:  # it was over before all were added, which then wait for the next start
+            again = await processor.start()
+            result = BatchResult(
+                result.success_count + again.success_count, 0, result.total_count + again.total_count, 0.0, 0.0, 0.0, {}
+            )
+        assert len(set(ids)) == 300
+        assert result.success_count == 301
+
+    go(main())
+
+
+def test_the_same_key_is_the_same_task(tmp_path: Path) -> None:
+    """Added twice it is done once; what is done stays done for the next processor, what failed begins anew."""
+    log, switch = tmp_path / "log", tmp_path / "switch"
+
+    async def add(processor: BatchProcessor) -> list[str]:
+        notes = [
+            await processor.add_task("ask", calling("note", log=str(log), text=key), key=key) for key in ("a", "b", "a")
+        ]
+        return [*notes, await processor.add_task("ask", calling("miss", path=str(switch)), key="read", max_retries=0)]
+
+    async def once() -> tuple[BatchResult, dict[str, TaskOutcome], list[str]]:
+        processor = made(tmp_path)
+        ids = await add(processor)
+        return (*await done(processor), ids)
+
+    first, outcomes, ids = go(once())
+    assert ids[0] == ids[2]
+    assert (first.success_count, first.failure_count, first.total_count) == (2, 1, 3)
+    assert sorted(log.read_text().split()) == ["a", "b"]
+    switch.write_text("")
+    second, again, same = go(once())
+    assert same == ids
+    assert sorted(log.read_text().split()) == ["a", "b"]
+    assert (second.failure_count, second.success_count, second.total_count) == (0, 4, 4)
+    assert again.keys() == outcomes.keys()
+
+
+def test_what_makes_no_sense_is_refused_at_once(tmp_path: Path) -> None:
+    """With a sentence that names the field, and nothing else is disturbed, before the start and after it."""
+
+    async def main() -> None:
+        processor = made(tmp_path)
+        file = tmp_path / "there.txt"
+        file.touch()
+        wrong: list[tuple[tuple[Any, ...], dict[str, Any], str]] = [
+            (("asq", calling()), {}, "`task` is not known: There is no task named 'asq'"),
+            (("ask", ["function"]), {}, "`data` must be a mapping"),
+            (("ask", calling(), 1.5), {}, "`priority` must be a whole number"),
+            (("ask", calling()), {"max_retries": -1}, "`max_retries` must be a whole number of at least 0"),
+            (("ask", calling()), {"timeout": 0}, "`timeout` must be a number of seconds above 0"),
+            (("ask", calling()), {"metadata": {"a": []}}, "`metadata` must be a mapping"),
+            (("ask", {"function": float("nan")}), {}, "`params` cannot be written as JSON"),
+            (("ask", calling()), {"after": ["nobody"]}, "waits for a job that nobody knows: nobody"),
+            (("words", {"file_path": tmp_path / "gone.txt"}), {}, "`file_path` names"),
+            (("words", {"file_path": file, "file_paths": [file]}), {}, "give one of them"),
+            (("words", {"file_paths": str(file)}), {}, "`file_paths` must be a list"),
+            (("process-chunk", {}), {}, "`task` is not known: process-chunk is made by other jobs only"),
+        ]
+
+        async def refused() -> None:
+            for given, more, sentence in wrong:
+                with pytest.raises(UsageError) as error:
+                    await processor.add_task(*given, **more)
+                assert sentence in str(error.value)
+
+        await refused()
+        await processor.add_task("ask", calling("say_pid", seconds=2.0))
+        started = asyncio.create_task(processor.start())
+        await seen(lambda: processor.get_progress().active_workers)
+        await refused()
+        with pytest.raises(UsageError, match="being worked on"):
+            await processor.start()
+        assert (await started).success_count == 1
+
+    go(main())
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"max_workers": 0}, "max_workers is 0"),
+        ({"queue_size": 1.5}, "queue_size is 1.5"),
+        ({"progress_interval": 0}, "progress_interval is 0"),
+        ({"memory_limit_mb": "2G"}, "memory_limit_mb is '2G'"),
+        ({"name": "a/b"}, "name is 'a/b'"),
+        ({"cpu_limit_percent": 900}, "cpu"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(tmp_path: Path, settings: dict[str, Any], sentence: str) -> None:
+    """With the name of the setting."""
+    with pytest.raises(UsageError, match=sentence):
+        made(tmp_path, **settings)
+
+
+def test_pause_resume_and_stop_from_any_thread(tmp_path: Path) -> None:
+    """Paused, running tasks complete and no other begins; stopped, what runs is interrupted and done the next time."""
+
+    async def main() -> None:
+        processor = made(tmp_path, max_workers=1)
+        marker = tmp_path / "runs"
+        processor.pause()
+        await processor.add_task("ask", calling("say_pid"), priority=0)
+        await processor.add_task("ask", calling("never", marker=str(marker)), priority=5)
+        started = asyncio.create_task(processor.start())
+        threads = itertools.count()
+
+        def order(method: Any) -> None:
+            thread = threading.Thread(target=method, name=f"order {next(threads)}")
+            thread.start()
+            thread.join()
+
+        await seen(lambda: processor.get_progress().total_tasks == 2)
+        assert processor.get_progress().completed_tasks == 0
+        assert not marker.exists()
+        order(processor.resume)
+        await seen(marker.exists)
+        order(processor.pause)
+        later = await processor.add_task("ask", calling())
+        order(processor.stop)
+        stopped = await started
+        assert (stopped.success_count, stopped.failure_count, stopped.total_count) == (1, 0, 3)
+        rows = {row.id: row for row in journaled(tmp_path)}
+        assert [row.state for row in rows.values()].count(JobState.PENDING) == 2
+        assert all(not row.retries_charged for row in rows.values())
+        marker.unlink()
+        again = asyncio.create_task(processor.start())
+        await seen(marker.exists)
+        hung = next(row.id for row in journaled(tmp_path) if row.priority == 5)
+        order(lambda: processor.cancel(hung))
+        result = await again
+        assert result.success_count == 1
+        assert {row.id: row.state for row in journaled(tmp_path)}[later] is JobState.SUCCEEDED
+
+    go(main())
+
+
+def journaled(folder: Path) -> list[Any]:
+    """The rows of a queue's journal."""
+    with JournalReader.read_only(os.fsencode(folder / "out" / ".pyprocessor")) as journal:
+        return list(journal.jobs())
+
+
+def test_cancelling_the_start_stops_the_queue(tmp_path: Path) -> None:
+    """As Ctrl-C does under asyncio.run: nothing runs on, and the next start does what is left."""
+
+    async def main() -> None:
+        processor = made(tmp_path)
+        marker = tmp_path / "runs"
+        await processor.add_task("ask", calling("never", marker=str(marker)))
+        started = asyncio.create_task(processor.start())
+        await seen(marker.exists)
+        pid = int(marker.read_text())
+        started.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await started
+        until(lambda: not Path(f"/proc/{pid}").exists(), "the end of the call")
+        (row,) = journaled(tmp_path)
+        assert row.state is JobState.PENDING
+
+    go(main())
+
+
+def test_a_cancelled_task_is_neither_success_nor_failure(tmp_path: Path) -> None:
+    """Nor is what waited for it; also where it is cancelled before the start."""
+
+    async def main() -> None:
+        processor = made(tmp_path)
+        first = await processor.add_task("ask", calling())
+        second = await processor.add_task("ask", calling(), after=[first])
+        other = await processor.add_task("ask", calling())
+        processor.cancel(first)
+        result, outcomes = await done(processor)
+        assert (result.success_count, result.failure_count, result.total_count) == (1, 0, 3)
+        states = [outcomes[name].state for name in (first, second, other)]
+        assert states == [JobState.CANCELLED, JobState.CANCELLED, JobState.SUCCEEDED]
+        late = await processor.add_task("ask", calling(), after=[first])
+        _, more = await done(processor)
+        assert more[late].state is JobState.CANCELLED
+
+    go(main())
+
+
+def test_progress_is_told_to_functions_and_coroutines(tmp_path: Path) -> None:
+    """Every interval and at the end; one that fails ends nothing."""
+    told: list[BatchProgress] = []
+
+    async def slow(progress: BatchProgress) -> None:
+        await asyncio.sleep(0)
+        told.append(progress)
+        raise ValueError("the caller's own mistake")
+
+    async def main() -> None:
+        processor = made(tmp_path)
+        assert processor.get_progress() == BatchProgress(0)
+        for _ in range(3):
+            await processor.add_task("ask", calling("say_pid", seconds=0.5))
+        assert processor.get_progress().total_tasks == 3
+        await processor.start(slow)
+        await processor.add_task("ask", calling())
+        await processor.start(told.append)
+
+    go(main())
+    last = next(progress for progress in told if progress.completed_tasks == 3)
+    assert (last.total_tasks, last.failed_tasks, last.success_rate, last.active_workers) == (3, 0, 100.0, 0)
+    assert last.memory_usage_mb > 1
+    assert last.memory_peak_mb >= last.memory_usage_mb
+    assert str(last).startswith("Progress: 3/3 (100.0% success) | Active: 0 | Failed: 0 | Memory: ")
+    assert len(told) >= 3
+    assert told[-1].total_tasks == 1
+
+
+def test_quality_is_averaged_and_retries_that_helped_are_counted(tmp_path: Path) -> None:
+    """Numbers by their mean, truths in percent; warnings once each."""
+
+    async def main() -> None:
+        processor = made(tmp_path)
+        for number, kept in enumerate((True, True, False)):
+            quality = {"quality": {"accuracy": number / 2, "content_preserved": kept}, "warnings": ["low confidence"]}
+            await processor.add_task("ask", calling(**quality))
+        await processor.add_task("ask", calling(quality="no mapping"))
+        flaky = await processor.add_task("ask", calling("fail_first", marker=str(tmp_path / "tried")))
+        result, outcomes = await done(processor)
+        assert result.quality_metrics["avg_accuracy"] == pytest.approx(0.5)
+        assert result.quality_metrics["content_preserved"] == pytest.approx(200 / 3)
+        assert result.quality_metrics["by_task"]["ask"]["avg_accuracy"] == pytest.approx(0.5)
+        assert result.quality_metrics["recovered"] == 1
+        assert result.warnings == ("low confidence",)
+        assert outcomes[flaky].task.retry_count == 1
+
+    go(main())
+
+
+def test_a_second_process_is_told_that_the_queue_is_in_use(tmp_path: Path) -> None:
+    """While one adds or works; once it has let go, the other goes on with all that was added."""
+
+    async def main() -> None:
+        one, other = made(tmp_path), made(tmp_path)
+        await one.add_task("ask", calling())
+        with pytest.raises(OutputBusy):
+            await other.add_task("ask", calling())
+        with pytest.raises(OutputBusy):
+            await other.start()
+        one.close()
+        await other.add_task("ask", calling())
+        assert (await other.start()).success_count == 2
+
+    go(main())
+
+
+def test_an_urgent_task_is_next_though_the_queue_is_full(tmp_path: Path) -> None:
+    """Of what was sent ahead to the processes nothing begins before it."""
+    log = tmp_path / "log"
+
+    async def main() -> None:
+        processor = made(tmp_path, max_workers=1)
+        for number in range(40):
+            await processor.add_task("ask", calling("note_slowly", log=str(log), text=f"low{number}"), priority=7)
+        started = asyncio.create_task(processor.start())
+        await seen(lambda: log.exists() and len(log.read_text().split()) >= 3)
+        before = len(log.read_text().split())
+        await processor.add_task("ask", calling("note_slowly", log=str(log), text="urgent"))
+        assert (await started).success_count == 41
+        # What ran when it was added, and what ended until it was in the journal.
+        assert log.read_text().split().index("urgent") <= before + 3
+
+    go(main())
