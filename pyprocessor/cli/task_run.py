@@ -95,7 +95,7 @@ def run(
         for notice in loaded.notices:
             screen.notice("warning", notice)
         # What takes long to import comes after all that can be wrong with the command line.
-        from pyprocessor.engine.listed_jobs import ListedJobs
+        from pyprocessor.cli.listed_jobs import ListedJobs
 
         result = carry_out(request, screen, session, source=partial(ListedJobs, name, jobs, remarks, root))
     if as_json or not quiet:
