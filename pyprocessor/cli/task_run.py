@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -38,7 +39,7 @@ _WITH_OPTIONS = ("model", "language", "chunk_size", "backend")
 @click.option("--task", "name", required=True, metavar="NAME", help="What to do; see `pyprocessor tasks list`.")
 @click.option("--enhance", is_flag=True, help="Improve what is written of each file, too: --task transcribe.")
 @click.option("--output", metavar="DIR", help="Folder for what is made.  [default: beside each file]")
-@click.option("--workers", metavar="N", type=click.IntRange(min=1), help="Files at once.  [default: as fit]")
+@click.option("--workers", metavar="N", type=click.IntRange(min=1), help="Files at once, at most.  [default: as fit]")
 @click.option("--memory-limit", metavar="SIZE", help="Memory to take at most: 1024 (MB), 2G.")
 @click.option("--cpu-limit", metavar="PCT", type=float, help="Percent of all cores to stay within.")
 @click.option("--progress-interval", metavar="SECS", type=float, help="Between lines.  [default: 10]")
@@ -87,9 +88,8 @@ def run(
     loaded = profiles.load(None, overrides=_overrides(options))
     jobs, remarks = _jobs(given, root, loaded.profile, name, own, further, priority)
     arguments = " ".join(sys.argv[1:]).encode("utf-8", "backslashreplace").decode("utf-8")
-    request = RunRequest(
-        (), root, loaded.profile, tool.find(os.environ).path, arguments=arguments, retry_failed=retry_failed
-    )
+    profile = replace(loaded.profile, batch=replace(loaded.profile.batch, most_jobs=options["workers"]))
+    request = RunRequest((), root, profile, tool.find(os.environ).path, arguments=arguments, retry_failed=retry_failed)
     said = {"quiet": quiet, "verbose": verbose}
     with closing(screen_for(said, session, loaded.profile.monitoring.progress_interval_seconds)) as screen:
         for notice in loaded.notices:
@@ -112,7 +112,6 @@ def _overrides(options: dict[str, Any]) -> profiles.Overrides:
     if memory is not None and memory.strip().isdecimal():
         memory = f"{memory.strip()}M"
     wanted = {
-        "jobs": options["workers"],
         "memory_limit_bytes": memory,
         "cpu_limit_percent": options["cpu_limit"],
         "progress_interval_seconds": options["progress_interval"],

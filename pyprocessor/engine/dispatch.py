@@ -1,7 +1,4 @@
-"""Which waiting jobs are started now? Forms batches, starts their processes, and sends them their jobs one by one.
-
-A batch is packed by predictions; what starts is decided for every job anew, by what running ones really take.
-"""
+"""Which waiting jobs are started now? Forms batches, starts their processes, and sends them their jobs one by one."""
 
 from __future__ import annotations
 

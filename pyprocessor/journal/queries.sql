@@ -195,6 +195,13 @@ WHERE id = :id AND state = 'waiting'
 UPDATE jobs SET state = 'waiting', cancelled_for = '', reason = '', run_id = :run_id, updated_at = :now
 WHERE state = 'cancelled' AND cancelled_for = :id
 
+-- name: waits_in_vain
+SELECT 1 FROM dependencies JOIN jobs AS needed ON needed.id = dependencies.needs
+WHERE dependencies.job_id = :id AND NOT dependencies.any_end AND (
+    needed.state IN ('failed', 'quarantined', 'cancelled') OR (needed.state = 'skipped' AND NOT needed.already_right)
+)
+LIMIT 1
+
 -- A job that waits for one that failed, was cancelled, or was skipped with its work undone.
 -- name: hopeless
 SELECT jobs.id, needed.id, needed.cancelled_for

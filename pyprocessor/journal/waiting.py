@@ -164,21 +164,32 @@ class WaitingJobs(JournalWriter):
                 reads = {given.job_id for given in jobs[found].inputs if isinstance(given, ProductOf)}
                 if self._take_in(jobs[found], again=found in again or not reads.isdisjoint(taken)):
                     taken[found] = None
-            if any(edges.values()):
+            if any(self._database.rows("waits_in_vain", {"id": found}) for found in taken if edges[found]):
                 self._cancel_hopeless()
             return tuple(taken)
 
     def _add_known_edges(self, edges: dict[str, tuple[str, ...]], jobs: dict[str, Job]) -> None:
-        """Add what the jobs of the journal that are reached from these wait for. Raises UsageError."""
+        """Add what the jobs of the journal that are reached from these wait for. Raises UsageError.
+
+        Where no known job waits for more than before, none can come to wait for itself by way of others.
+        """
         to_do = [(job_id, needed) for job_id, needs in edges.items() for needed in needs if needed not in edges]
+        if all(self.job(job_id) is None or set(edges[job_id]) <= set(self.needs(job_id)) for job_id in jobs):
+            for job_id, needed in to_do:
+                self._check_known(job_id, needed, jobs)
+            return
         while to_do:
             job_id, needed = to_do.pop()
             if needed in edges:
                 continue
-            if job_id in jobs and self.job(needed) is None:
-                raise UsageError(f"{self._named(job_id, jobs)} waits for a job that nobody knows: {needed}.")
+            if job_id in jobs:
+                self._check_known(job_id, needed, jobs)
             edges[needed] = self.needs(needed)
             to_do += [(needed, further) for further in edges[needed]]
+
+    def _check_known(self, job_id: str, needed: str, jobs: dict[str, Job]) -> None:
+        if self.job(needed) is None:
+            raise UsageError(f"{self._named(job_id, jobs)} waits for a job that nobody knows: {needed}.")
 
     def _named(self, job_id: str, jobs: dict[str, Job]) -> str:
         if job_id in jobs:

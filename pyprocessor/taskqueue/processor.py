@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import threading
+import time
 import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
@@ -42,6 +43,8 @@ from pyprocessor.taskqueue.records import SUCCEEDED, BatchProgress, BatchResult,
 
 _log = logging.getLogger("pyprocessor")
 ProgressCallback = Callable[[BatchProgress], Awaitable[object] | object]
+YIELD_SECONDS = 0.005
+"""How long tasks may be written to the journal one after another before other coroutines have their turn."""
 _OVER = Answer(False, "The run is over.")
 _ADDS = frozenset({Verb.SUBMIT, Verb.RETRY})
 
@@ -64,6 +67,7 @@ class BatchProcessor:
         self._journal: Journal | None = None
         """Open, and locked, while tasks are added and no run is on."""
         self._names: Names | None = None
+        self._yielded = 0.0
         self._gate: asyncio.Lock | None = None
         self._asking = 0
         self._known: JournalReader | None = None
@@ -99,6 +103,9 @@ class BatchProcessor:
         tasks that have to succeed before; without a `file_path` of its own a task that needs one reads what these
         made. While the queue works and is full, this waits. Raises UsageError for a task that makes no sense.
         """
+        if time.monotonic() - self._yielded >= YIELD_SECONDS:  # others have their turn, `start` among them
+            await asyncio.sleep(0)
+            self._yielded = time.monotonic()
         keyed, key = key is not None, key if key is not None else uuid.uuid4().hex
         asked = BatchTask("", task_type, data, priority, max_retries)
         labels = Labels(tenant, metadata, tuple(after), timeout)

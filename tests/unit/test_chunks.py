@@ -240,5 +240,5 @@ def test_a_processor_whose_module_fails(text: str, tmp_path: Path, monkeypatch: 
 def test_a_profile_goes_to_the_workers_whole(name: str) -> None:
     """What decides how pictures and sound are encoded comes back from JSON as it was."""
     profile = load(name, environment={}).profile
-    back = profile_of(json.loads(json.dumps(profile_values(profile))))
+    back = chunk_profile(json.loads(json.dumps(profile_values(profile))))
     assert (back.video, back.audio, back.container) == (profile.video, profile.audio, profile.container)
