@@ -53,8 +53,7 @@ TURN_SECONDS = 0.5
 """The longest the loop sleeps: timeouts are looked at this often."""
 REST_SECONDS = 30.0
 """How often readings are taken while a run that watches has nothing to do."""
-MakeSource = Callable[[Journal, Transitions], JobSource | None]
-"""Makes a further source of jobs, or only looks at what a run begins with."""
+MakeSource = Callable[[Journal, Transitions], JobSource]
 
 
 @dataclass(eq=False)
@@ -106,8 +105,7 @@ class Run:
         else:
             folder_source = Discovery(*known)
         submitted = PendingJobs(request, journal, calibration, self.context, moves.released, moves.divisions.to_divide)
-        made = self.make_source(journal, moves) if self.make_source is not None else None
-        further = [made] if made is not None else []
+        further = [self.make_source(journal, moves)] if self.make_source is not None else []
         self._sources = JobSources([*([folder_source] if request.inputs else []), submitted, *further])
         self._findings = Findings(request, journal, calibration, moves)
         self._monitor = Monitor(request, journal, moves, calibration, self._began, self.cores)

@@ -12,6 +12,7 @@ from pyprocessor.journal.journal import Journal
 from pyprocessor.models import FINAL_STATES, JobState, Origin, Outcome, OutcomeKind, RunSnapshot
 from pyprocessor.models.run import Listener
 from pyprocessor.taskqueue.bell import Bell
+from pyprocessor.taskqueue.feeding import Feed
 from pyprocessor.taskqueue.quality import Quality
 from pyprocessor.taskqueue.records import BatchProgress, TaskFailure
 
@@ -44,14 +45,16 @@ class Follower(Listener):
         self._memory_peak = 0
         self._cpu_peak = 0.0
         self.run_id = -1
+        self.feed = Feed()
         self.error = ""
         """The last sentence about something that ends a run."""
 
     # ------------------------------------------------------------ in the engine's thread
 
-    def follow(self, journal: Journal, moves: Transitions) -> None:
-        """A run begins; its moves are looked at, and no job comes from here."""
-        self.run_id, self._moves = journal.run_id, moves
+    def follow(self, journal: Journal, moves: Transitions) -> Feed:
+        """A run begins, whose moves are looked at; it goes on while tasks are added."""
+        self.run_id, self._moves, self.feed = journal.run_id, moves, Feed()
+        return self.feed
 
     def next_run(self) -> None:
         """The run is over, and another one follows."""

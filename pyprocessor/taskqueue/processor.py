@@ -139,6 +139,7 @@ class BatchProcessor:
         async with self._gate:
             await self._bell.until(self._has_room)
             self._asking += 1
+        self._follower.feed.keep_open()
         try:
             known = self._known = self._known or JournalReader.read_only(self._folder)
             given = self._named(given, known)
@@ -157,6 +158,7 @@ class BatchProcessor:
                 self._settled(before, known.job(given.job.id) if before is not None or given.job.after else None)
         finally:
             self._asking -= 1
+            self._follower.feed.keep_open()
         return True
 
     def _has_room(self) -> bool:
