@@ -114,11 +114,10 @@ def test_one_job_for_each_file() -> None:
     ]
 
 
-def test_two_jobs_where_texts_are_improved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_jobs_where_texts_are_improved(tmp_path: Path) -> None:
     """The second waits for the first one, reads what it makes, and has params of its own."""
-    monkeypatch.setattr(room, "ENHANCE", "transcode")
     files = [TaskFile(bytes(touch(tmp_path, "a.mp3") / "a.mp3"), "a")]
-    first, second = submissions(list(documents(files, "transcode", {}, enhance={"model": "m"})), queue="q")
+    first, second = submissions(list(documents(files, "transcribe", {}, enhance={"model": "m"})), queue="q")
     assert second.job.needs == (first.job.id,) == (submitted_id("q", "a"),)
     assert second.job.inputs == (ProductOf(first.job.id, "main"),)
     assert (second.job.source.relative, second.params) == (b"a.enhanced", '{"model":"m"}')
