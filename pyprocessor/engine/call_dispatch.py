@@ -15,6 +15,7 @@ from pyprocessor.engine.batch_process import BatchProcess
 from pyprocessor.engine.dispatch import Dispatch
 from pyprocessor.errors import FailureKind
 from pyprocessor.jobs.queued_job import QueuedJob
+from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.models import Batch
 from pyprocessor.plan import admission, resources
 from pyprocessor.plan.admission import Conditions, Surroundings, Wait
@@ -27,6 +28,22 @@ from pyprocessor.plan.ahead import (
     next_of_those_that_wait,
     slots_for_waiting,
 )
+
+HELD_UP_SECONDS = 1.0
+HELD_UP_FACTOR = 4.0
+"""A call that has run longer than this, and so many times longer than predicted, may take any time."""
+
+
+def is_held_up(process: BatchProcess, now: float, *, waiting: int = 1) -> bool:
+    """Whether all slots of a process have jobs that take far longer than predicted, and so many wait behind them."""
+    oldest = next(iter(process.jobs.values()), None)
+    if oldest is None or not _takes_long(oldest, now) or len(process.jobs) < process.batch.slots + waiting:
+        return False
+    return sum(_takes_long(job, now) for job in process.running) >= process.batch.slots
+
+
+def _takes_long(job: RunningJob, now: float) -> bool:
+    return job.active_seconds(now) > max(HELD_UP_SECONDS, HELD_UP_FACTOR * job.queued.wall_seconds(1))
 
 
 @dataclass(eq=False)
@@ -42,6 +59,7 @@ class CallDispatch(Dispatch):
         if waiting_first:
             self._start_waiting(on)
         self._make_way()
+        self._free_held_up(on)
         if (most := self.profile.batch.most_jobs) is not None:
             beside = sum(process.occupied_slots for process in self.processes if process.waits)
             self.settings = replace(self.profile.batch, most_jobs=max(1, most - beside))
@@ -91,6 +109,17 @@ class CallDispatch(Dispatch):
                     self.transitions.returned(process.remove(job.job_id))
                 process.ask_back()
 
+    def _free_held_up(self, on: Conditions) -> None:
+        """Take back what waits behind calls that take far longer than predicted, where slots are free elsewhere."""
+        late = [p for p in self.processes if p.affinity is not None and not p.waits and is_held_up(p, on.now)]
+        if not late or self._free_slots < 1:
+            return
+        with self.journal.transaction():
+            for process in late:
+                for job in process.unsent:
+                    self.transitions.returned(process.remove(job.job_id))
+                process.ask_back()
+
     # ------------------------------------------------------------ short jobs, and processes that are given more
 
     def _send_ahead(self, process: BatchProcess) -> None:
@@ -117,7 +146,7 @@ class CallDispatch(Dispatch):
             slots = process.batch.slots
             if process.waits or not self._takes_more(process) or slots * 2 < -(-form.concurrency // form.processes):
                 continue
-            if process.affinity is None and process.has_next:
+            if process.has_next if process.affinity is None else is_held_up(process, on.now, waiting=0):
                 continue
             head = self.queue.ready.first(self._backends.available)
             if head is None or admission.not_free(head, on, self.queue.ready) is not None:

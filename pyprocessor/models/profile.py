@@ -101,7 +101,9 @@ class BatchSettings:
     memory_limit_bytes: int | None = None
     jobs: int | None = None
     most_jobs: int | None = None
-    """A ceiling on how many run at once, of whatever kind, that raises nothing; no file sets it."""
+    """A ceiling on how many run at once, of whatever kind, that raises nothing.
+
+    No file sets it: it is for runs to which jobs are added while they go on."""
     resources: tuple[tuple[str, int], ...] = ()
     """How many there are of what tasks name as needed; of what is not listed there is one."""
 

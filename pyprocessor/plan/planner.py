@@ -196,7 +196,8 @@ def next_batch(
     wanted = threads = widening.threads(first)
     while threads > 1 and (room is None or first.memory_with(threads) > room):
         threads -= 1
-    each = min(threads, widening.cores(first))
+    # Where more may be added at any time, no job keeps cores from those that come later.
+    each = 1 if settings.most_jobs is not None else min(threads, widening.cores(first))
     free_slots = max(1, min(free_slots, free_cores // each))
     processes = shape.processes - processes_taken
     if fixed is not None:

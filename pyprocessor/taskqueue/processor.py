@@ -50,7 +50,7 @@ _ADDS = frozenset({Verb.SUBMIT, Verb.RETRY})
 
 
 class BatchProcessor:
-    """One queue. Coroutines are called in one event loop; what is no coroutine may be called from any thread."""
+    """One queue. Coroutines and `close` are called in one thread, all else may be called from any."""
 
     def __init__(self, profile: Profile, queue_size: int, *, name: str, output: bytes) -> None:
         self._profile = profile
@@ -70,8 +70,6 @@ class BatchProcessor:
         self._yielded = 0.0
         self._gate: asyncio.Lock | None = None
         self._asking = 0
-        self._known: JournalReader | None = None
-        """Open while a run is on and tasks are added."""
         self._added = 0
         self._done_before = 0
         self._over = False
@@ -108,12 +106,14 @@ class BatchProcessor:
             self._yielded = time.monotonic()
         keyed, key = key is not None, key if key is not None else uuid.uuid4().hex
         asked = BatchTask("", task_type, data, priority, max_retries)
-        labels = Labels(tenant, metadata, tuple(after), timeout)
+        labels = Labels(tenant, metadata, (after,) if isinstance(after, str) else tuple(after), timeout)
         if isinstance(data, Mapping) and names_files(data):
             given = await asyncio.to_thread(submission_of, asked, labels, queue=self._name, key=key)
         else:
             given = submission_of(asked, labels, queue=self._name, key=key)
-        while not (await self._hand_over(given, keyed) if self._own is not None else self._take_in(given, keyed)):
+        while not (
+            self._take_in(given, keyed) if (own := self._own) is None else await self._hand_over(given, keyed, own)
+        ):
             await asyncio.sleep(0)
         self._added += 1
         return given.job.id
@@ -133,29 +133,32 @@ class BatchProcessor:
             self._settled(before, journal.job(given.job.id) if before is not None or given.job.after else None)
         return True
 
-    async def _hand_over(self, given: Submission, keyed: bool) -> bool:
+    async def _hand_over(self, given: Submission, keyed: bool, own: OwnRequests) -> bool:
         """Hand a task to the run that is on; False where that has just ended."""
         assert self._gate is not None
         async with self._gate:
             await self._bell.until(self._has_room)
             self._asking += 1
         self._follower.feed.keep_open()
+        before: JobRow | None = None
         try:
-            known = self._known = self._known or JournalReader.read_only(self._folder)
-            given = self._named(given, known)
-            before = known.job(given.job.id) if keyed else None
+            if keyed or _reads(given):
+                with JournalReader.read_only(self._folder) as journal:
+                    given = self._named(given, journal)
+                    before = journal.job(given.job.id)
             requests = [Request(Verb.SUBMIT, submissions=(given,))]
             if before is not None and _begins_anew(before):
                 requests.append(Request(Verb.RETRY, jobs=(given.job.id,)))
             for request in requests:
-                future = self._own.ask(request) if self._own is not None else None
+                future = own.ask(request)
                 answer = await asyncio.wrap_future(future) if future is not None else _OVER
                 if answer.mistaken:
                     raise UsageError(answer.text)
                 if not answer.ok:
                     return False
-            if before is None or before.run_id != self._follower.run_id:
-                self._settled(before, known.job(given.job.id) if before is not None or given.job.after else None)
+            if before.run_id != self._follower.run_id if before is not None else given.job.after:
+                with JournalReader.read_only(self._folder) as journal:
+                    self._settled(before, journal.job(given.job.id))
         finally:
             self._asking -= 1
             self._follower.feed.keep_open()
@@ -165,7 +168,7 @@ class BatchProcessor:
         return self._own is None or self._follower.has_room(self._queue_size - self._asking)
 
     def _named(self, given: Submission, known: JournalReader) -> Submission:
-        if not given.job.source.path and not given.job.inputs:
+        if not _reads(given):
             return given  # it is called by its key
         if self._names is None:
             self._names = Names(known.names())
@@ -274,9 +277,6 @@ class BatchProcessor:
 
     def _end(self) -> None:
         """No run is on; count what an earlier one had in hand, and had done but for the journal's last word."""
-        if self._known is not None:
-            self._known.close()
-            self._known = None
         if self._undecided:
             ended = set(self._ended)
             with JournalReader.read_only(self._folder) as journal:
@@ -373,6 +373,10 @@ class BatchProcessor:
     @staticmethod
     def _warn(sentence: str) -> None:
         _log.warning("%s", sentence)
+
+
+def _reads(given: Submission) -> bool:
+    return bool(given.job.source.path or given.job.inputs)
 
 
 def _begins_anew(row: JobRow) -> bool:

@@ -34,7 +34,7 @@ from pyprocessor.models import (
     Source,
 )
 from pyprocessor.models.run import RunRequest
-from pyprocessor.plan.admission import OVERHEAD_BYTES, Conditions
+from pyprocessor.plan.admission import OVERHEAD_BYTES, Allowance, Conditions
 from pyprocessor.plan.hours import Schedule
 from pyprocessor.profiles import load
 from pyprocessor.state.state_folder import prepare_state_folder
@@ -95,6 +95,8 @@ class Simulation:
     """How many were started."""
     message_bytes: int = 0
     """Of what a process is sent for each job."""
+    looks: bool = False
+    """Whether the governor takes a look in each turn."""
     unread: int = 0
     """The most jobs that a process had been sent at once, and had not begun."""
 
@@ -160,6 +162,7 @@ class Simulation:
             self.reading,
             Schedule.begin(ScheduleSettings(), CLOCK),
             CLOCK,
+            allowance=Allowance(look=self.turn if self.looks else 0),
             more_to_come=self.more_to_come,
             now=self.now,
             run_seconds=self.now + 60.0,

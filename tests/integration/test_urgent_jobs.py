@@ -84,6 +84,41 @@ def test_a_large_job_is_not_starved_by_small_ones(begin: Begin, encode: bool) ->
     run.run()
 
 
+def test_calls_do_not_wait_behind_one_that_takes_for_ever(begin: Begin) -> None:
+    """They were given to its process when it was thought to be short; they run in another, and so do later ones."""
+    run = begin(cores=2, most_jobs=8, looks=True)
+    short = Cost(0.001, 10 * MIB, 0)
+    run.add("endless", short)
+    run.said["endless"] = Cost(1000.0, 10 * MIB, 0)
+    run.fill()
+    for number in range(300):
+        run.add(f"short {number}", short)
+    run.fill()
+    while len(run.running) > 1:  # what was not given to its process
+        run.go_on()
+        run.fill()
+    assert len(run.ended) < 300
+    run.now = 2.0
+    run.fill()
+    run.add("later", short)
+    run.run()
+    assert max(end for name, end in run.ended.items() if name != "endless") < 10.0
+
+
+def test_a_job_that_came_alone_keeps_no_cores_from_those_that_come_later(begin: Begin) -> None:
+    """It may have threads for all of them; where nothing can be added it keeps them to its end."""
+    began = {}
+    for most in (8, None):
+        run = begin(cores=2, most_jobs=most, looks=True)
+        run.add("first", Cost(100.0, 10 * MIB, 0))
+        run.fill()
+        run.add("second", Cost(1.0, 10 * MIB, 0), kind="other")
+        run.fill()
+        run.run()
+        began[most] = run.began["second"]
+    assert began == {8: 0.0, None: 100.0}
+
+
 def test_no_more_run_than_the_user_lets(begin: Begin) -> None:
     """Those that compute and those that wait together."""
     run = begin(cores=2, most_jobs=3)

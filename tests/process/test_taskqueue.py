@@ -189,6 +189,45 @@ def test_the_same_key_is_the_same_task(tmp_path: Path) -> None:
     assert again.keys() == outcomes.keys()
 
 
+def test_a_task_that_is_added_again_while_it_works_counts_once(tmp_path: Path) -> None:
+    """Though it has ended meanwhile; and one that failed begins anew at once."""
+    marker, switch = tmp_path / "runs", tmp_path / "switch"
+
+    async def main() -> None:
+        processor = made(tmp_path)
+        hold = await processor.add_task("ask", calling("never", marker=str(marker)))
+        started = asyncio.create_task(processor.start())
+        results = processor.results()
+        await seen(marker.exists)
+        for _ in range(2):
+            await processor.add_task("ask", calling(), key="again")
+            await seen(lambda: processor.get_progress().completed_tasks == 1)
+        for failed in (1, 0):
+            await processor.add_task("ask", calling("miss", path=str(switch)), key="read")
+            await seen(lambda failed=failed: processor.get_progress().failed_tasks == failed)
+            switch.touch()
+        processor.cancel(hold)
+        result = await started
+        assert (result.success_count, result.failure_count, result.total_count) == (2, 0, 3)
+        assert len({outcome.id async for outcome in results}) == 3
+
+    go(main())
+
+
+def test_tasks_that_wait_for_each_other_are_refused(tmp_path: Path) -> None:
+    """A key that is added again may wait for others, but not in a circle."""
+
+    async def main() -> None:
+        processor = made(tmp_path)
+        first = await processor.add_task("ask", calling(), key="first")
+        second = await processor.add_task("ask", calling(), key="second", after=first)
+        with pytest.raises(UsageError, match="wait for each other, so that none can begin"):
+            await processor.add_task("ask", calling(), key="first", after=[second])
+        assert (await processor.start()).success_count == 2
+
+    go(main())
+
+
 def test_what_makes_no_sense_is_refused_at_once(tmp_path: Path) -> None:
     """With a sentence that names the field, and nothing else is disturbed, before the start and after it."""
 

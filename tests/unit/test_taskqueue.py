@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from pyprocessor.models import Cost, Job, Origin, ProductOf, Source
 from pyprocessor.taskqueue import BatchProgress, BatchResult, BatchTask, TaskType
 from pyprocessor.taskqueue.adding import Names
 from pyprocessor.taskqueue.bell import Bell
+from pyprocessor.taskqueue.feeding import OPEN_SECONDS, Feed
 from pyprocessor.taskqueue.quality import Quality
 from tests.waiting import DEADLINE_SECONDS
 
@@ -163,6 +165,21 @@ def test_a_ring_is_not_missed() -> None:
         thread.join()
 
     asyncio.run(main())
+
+
+def test_a_run_stays_open_while_tasks_are_added(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a moment after each, unless it is told to stop."""
+    clock = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    feed = Feed()
+    assert feed.finished
+    feed.keep_open()
+    assert not feed.finished
+    clock[0] += OPEN_SECONDS
+    assert feed.finished
+    feed.keep_open()
+    feed.stop()
+    assert feed.finished
 
 
 OVER = Answer(False, "The run is over.")
