@@ -198,7 +198,7 @@ def test_a_task_that_is_added_again_while_it_works_counts_once(tmp_path: Path) -
         hold = await processor.add_task("ask", calling("never", marker=str(marker)))
         started = asyncio.create_task(processor.start())
         results = processor.results()
-        await seen(marker.exists)
+        await seen(lambda: marker.exists() and marker.read_text())
         for _ in range(2):
             await processor.add_task("ask", calling(), key="again")
             await seen(lambda: processor.get_progress().completed_tasks == 1)
@@ -247,7 +247,7 @@ def test_what_makes_no_sense_is_refused_at_once(tmp_path: Path) -> None:
             (("words", {"file_path": tmp_path / "gone.txt"}), {}, "`file_path` names"),
             (("words", {"file_path": file, "file_paths": [file]}), {}, "give one of them"),
             (("words", {"file_paths": str(file)}), {}, "`file_paths` must be a list"),
-            (("process-chunk", {}), {}, "`task` is not known: process-chunk is made by other jobs only"),
+            (("process-chunk", {}), {}, "`task` is not known: The task process-chunk is made by other jobs only"),
         ]
 
         async def refused() -> None:
@@ -306,7 +306,7 @@ def test_pause_resume_and_stop_from_any_thread(tmp_path: Path) -> None:
         assert processor.get_progress().completed_tasks == 0
         assert not marker.exists()
         order(processor.resume)
-        await seen(marker.exists)
+        await seen(lambda: marker.exists() and marker.read_text())
         order(processor.pause)
         later = await processor.add_task("ask", calling())
         order(processor.stop)
@@ -317,7 +317,7 @@ def test_pause_resume_and_stop_from_any_thread(tmp_path: Path) -> None:
         assert all(not row.retries_charged for row in rows.values())
         marker.unlink()
         again = asyncio.create_task(processor.start())
-        await seen(marker.exists)
+        await seen(lambda: marker.exists() and marker.read_text())
         hung = next(row.id for row in journaled(tmp_path) if row.priority == 5)
         order(lambda: processor.cancel(hung))
         result = await again
@@ -341,7 +341,7 @@ def test_cancelling_the_start_stops_the_queue(tmp_path: Path) -> None:
         marker = tmp_path / "runs"
         await processor.add_task("ask", calling("never", marker=str(marker)))
         started = asyncio.create_task(processor.start())
-        await seen(marker.exists)
+        await seen(lambda: marker.exists() and marker.read_text())
         pid = int(marker.read_text())
         started.cancel()
         with pytest.raises(asyncio.CancelledError):
