@@ -47,10 +47,6 @@ class ListedJobs(JobSource):
         return self._reported
 
     @property
-    def pending(self) -> int:
-        return 0
-
-    @property
     def busy(self) -> bool:
         return not self._reported
 

@@ -311,11 +311,10 @@ def _losses(plans: list[StreamPlan]) -> list[MediaNote]:
 
 def kept_films(profile: Profile, media: MediaInfo) -> tuple[StreamInfo, ...]:
     """Return the video tracks that the output will hold, without covers, the first one first."""
-    first = media.video
-    if first is None or profile.video is None:
+    if profile.video is None:
         return ()
-    further = (s for s in media.streams if s.video is not None and not s.video.attached_picture and s is not first)
-    return (first, *(s for s in further if _further_film(profile, s).action is not Action.DROP))
+    further = (film for film in media.films[1:] if _further_film(profile, film).action is not Action.DROP)
+    return (*media.films[:1], *further)
 
 
 def same_frame_rate(profile: Profile, film: StreamInfo) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
 
 from pyprocessor.models.media import Input, InputFolder
 from pyprocessor.models.profile import Profile
@@ -234,8 +233,8 @@ class RunRequest:
         return f"{first} and {len(others)} more" if others else first
 
 
-class Listener(Protocol):
-    """Called back on the engine's own thread, so every method must return at once."""
+class Listener:
+    """Called back on the engine's own thread, so every method must return at once; by default they do nothing."""
 
     def found(self, files: int, listing_done: bool) -> None:
         """So many files were listed up to now."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from pyprocessor.errors import FailureKind, JobError
@@ -68,7 +68,8 @@ def fetch(
         "progress_hooks": [_Bound(max_bytes).look],
         **({} if allow_private else {"proxy": ""}),
     }
-    with _lookups(allow_private) as refused:
+    lookups: AbstractContextManager[list[str]] = nullcontext([]) if allow_private else public_only()
+    with lookups as refused:
         try:
             with yt_dlp.YoutubeDL(options) as loader:
                 found = loader.extract_info(url, download=False)
@@ -79,10 +80,6 @@ def fetch(
     told = {name: found[name] for name in _TOLD if found.get(name) is not None}
     entries = {"entries": len(found["entries"])} if found.get("_type") == "playlist" else {}
     return {**told, **entries, "files": files, "warnings": said.warnings}
-
-
-def _lookups(allow_private: bool) -> contextlib.AbstractContextManager[list[str]]:
-    return contextlib.nullcontext([]) if allow_private else public_only()
 
 
 class _Said:

@@ -19,7 +19,6 @@ from pyprocessor.models import (
     MediaNote,
     Profile,
     Source,
-    StreamInfo,
     StreamKind,
     VideoSettings,
 )
@@ -143,17 +142,13 @@ def remuxed(media: MediaInfo, source: Source, *, threads: int, output_name: str)
 
 def container_of(media: MediaInfo) -> str:
     """The container that holds what a file has, and also the extension of its name."""
-    return copied_container(media, tuple(stream.index for stream in (*media.audio, *_films(media))))
+    return copied_container(media, tuple(stream.index for stream in (*media.audio, *media.films)))
 
 
 def _clean(media: MediaInfo) -> Profile:
     container = container_of(media)
-    video = VideoSettings(all_tracks=True) if _films(media) else None
+    video = VideoSettings(all_tracks=True) if media.films else None
     return Profile("clean", "", container=container, extension=container, video=video)
-
-
-def _films(media: MediaInfo) -> list[StreamInfo]:
-    return [s for s in media.streams if s.video is not None and not s.video.attached_picture]
 
 
 def _copy(stream: MappedStream) -> MappedStream:

@@ -73,15 +73,6 @@ class Follower(Listener):
             self._just_ended.clear()
         self._bell.ring()
 
-    def found(self, files: int, listing_done: bool) -> None:
-        pass
-
-    def queued(self, jobs: int, media_seconds: float) -> None:
-        pass
-
-    def progressed(self, job_id: str, media_seconds_done: float, speed: float | None) -> None:
-        pass
-
     def started(self, job_id: str, name: str, media_seconds: float | None) -> None:
         del name, media_seconds
         self._running.add(job_id)
