@@ -45,7 +45,7 @@ def submissions(
     *,
     queue: str,
     folder: str = "",
-    known: Callable[[str], bool] | None = None,
+    known: Callable[[str], object] | None = None,
     calls: Collection[str] | None = None,
 ) -> tuple[Submission, ...]:
     """The jobs of a document: a list of them, or a mapping whose `jobs` is one.
@@ -319,7 +319,7 @@ def _look_at_files(entries: Sequence[_Entry]) -> None:
         entry.look_at_files()
 
 
-def _problems_between(entries: Sequence[_Entry], known: Callable[[str], bool] | None) -> list[str]:
+def _problems_between(entries: Sequence[_Entry], known: Callable[[str], object] | None) -> list[str]:
     """What is wrong between jobs: a key that stands twice, one that nobody has, jobs that wait for each other."""
     by_key: dict[str, _Entry] = {}
     twice = [entry for entry in entries if entry.key and by_key.setdefault(entry.key, entry) is not entry]
