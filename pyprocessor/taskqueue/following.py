@@ -9,7 +9,7 @@ from typing import Any
 
 from pyprocessor.engine.transitions import Transitions
 from pyprocessor.journal.journal import Journal
-from pyprocessor.models import FINAL_STATES, JobState, Origin, Outcome, OutcomeKind, RunSnapshot
+from pyprocessor.models import Origin, Outcome, OutcomeKind, RunSnapshot
 from pyprocessor.models.run import Listener
 from pyprocessor.taskqueue.bell import Bell
 from pyprocessor.taskqueue.feeding import Feed
@@ -170,10 +170,3 @@ class Follower(Listener):
 
 def _tells_quality(result: str | None) -> bool:
     return result is not None and ('"quality"' in result or '"warnings"' in result)
-
-
-def is_again(state: JobState, *, cancelled_for: str, already_right: bool) -> bool:
-    """Whether a task that ended so begins anew when it is added once more."""
-    if state not in FINAL_STATES or state in (JobState.SUCCEEDED, JobState.KEPT_SOURCE) or already_right:
-        return False
-    return not (state is JobState.CANCELLED and cancelled_for)
