@@ -17,7 +17,7 @@ from http import HTTPStatus
 from typing import Any
 
 from pyprocessor.errors import FailureKind, JobError
-from pyprocessor.models.wording import duration, one_line
+from pyprocessor.models.wording import duration, one_line, sentence
 
 CONNECT_SECONDS = 20.0
 MOST_ANSWER_BYTES = 16 << 20
@@ -159,9 +159,4 @@ def _plain(error: Exception, key: str) -> str:
 
 
 def _shortened(text: str, key: str) -> str:
-    if key:
-        text = text.replace(key, "(the key)")
-    line = one_line(" ".join(text.split()))
-    if len(line) > LONGEST_QUOTE:
-        line = line[: LONGEST_QUOTE - 3] + "..."
-    return line if line.endswith((".", "!", "?")) else f"{line}."
+    return sentence(text.replace(key, "(the key)") if key else text, LONGEST_QUOTE)

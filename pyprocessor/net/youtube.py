@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from pyprocessor.errors import FailureKind, JobError
-from pyprocessor.models.wording import one_line, size
+from pyprocessor.models.wording import one_line, sentence, size
 from pyprocessor.net.addresses import public_only
 from pyprocessor.workers.call_main import progress
 
@@ -196,6 +196,4 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 def _plain(text: str) -> str:
     """A message of yt-dlp, without its mark and its wish for reports."""
-    short = text.removeprefix("ERROR: ").partition("; please report this issue")[0]
-    short = one_line(" ".join(short.split()))[:_LONGEST_TEXT]
-    return short if short.endswith((".", "!", "?")) else f"{short}."
+    return sentence(text.removeprefix("ERROR: ").partition("; please report this issue")[0], _LONGEST_TEXT)

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from pyprocessor.errors import FailureKind, JobError
+from pyprocessor.speech.subtitles import LINE_CHARACTERS
 
 ENDINGS = (".txt", ".srt", ".vtt", ".json")
 MOST_BYTES = 16 << 20
-LINE_CHARACTERS = 42
-"""Of a line of subtitles, as broadcasters have it."""
 ARROW = "-->"
 
 

@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from pyprocessor.errors import FailureKind, JobError
+from pyprocessor.models.wording import sentence
 from pyprocessor.speech.cutting import RATE
 from pyprocessor.speech.dropped import Stretch, uncovered
 from pyprocessor.speech.extras import check_installed
@@ -44,6 +45,7 @@ _LOADING_SECONDS_PER_MIB = 0.004
 SURELY_SPEECH, MAYBE_SPEECH = 0.5, 0.25
 """Probabilities of the detector of speech: from the first one on it is decoded, from the second one on reported."""
 _WHY_DETECTOR, _WHY_MODEL = "not taken for speech", "the model gave no words for it"
+_LONGEST_REASON = 1000
 _NAME = re.compile(r"[\w.-]+(?:/[\w.-]+)?", re.ASCII)
 
 
@@ -183,5 +185,4 @@ def _decoded(
 
 
 def _sentence(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if text.endswith(".") else f"{text}."
+    return sentence(str(error) or type(error).__name__, _LONGEST_REASON)
