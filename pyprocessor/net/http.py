@@ -17,6 +17,7 @@ from http import HTTPStatus
 from typing import Any
 
 from pyprocessor.errors import FailureKind, JobError
+from pyprocessor.models.extras import check_installed
 from pyprocessor.models.wording import duration, one_line, sentence
 
 CONNECT_SECONDS = 20.0
@@ -119,11 +120,9 @@ def server_of(url: str) -> str:
 
 
 def _library() -> Any:
-    try:
-        import httpx
-    except ImportError as error:
-        text = "An API is asked with httpx, which is not installed; pip install 'pyprocessor[openai]'."
-        raise JobError(FailureKind.UNSUPPORTED, text) from error
+    check_installed("httpx", "Asking an API", "openai")
+    import httpx
+
     return httpx
 
 

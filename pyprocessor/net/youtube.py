@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from pyprocessor.errors import FailureKind, JobError
+from pyprocessor.models.extras import check_installed
 from pyprocessor.models.wording import one_line, sentence, size
 from pyprocessor.net.addresses import public_only
 from pyprocessor.workers.call_main import progress
@@ -41,12 +42,10 @@ def fetch(
     """
     if not allow_private:
         sys.modules.update({name: None for name in _HIDDEN if name not in sys.modules})  # type: ignore[misc]
-    try:
-        import yt_dlp
-        from yt_dlp.downloader import FFmpegFD
-    except ImportError as error:
-        text = "This needs yt-dlp, which is not installed; pip install 'pyprocessor[youtube]'."
-        raise JobError(FailureKind.UNSUPPORTED, text) from error
+    check_installed("yt-dlp", "This", "youtube")
+    import yt_dlp
+    from yt_dlp.downloader import FFmpegFD
+
     FFmpegFD.available = FFmpegFD.can_download = classmethod(lambda *_, **__: False)
     said = _Said()
     options: dict[str, Any] = {

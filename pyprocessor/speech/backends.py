@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pyprocessor.models import Backend, Cost
+from pyprocessor.models.extras import check_installed
 from pyprocessor.speech import pocketsphinx_backend, whisper_backend
-from pyprocessor.speech.extras import check_installed
 
 OPENAI, WHISPER, POCKETSPHINX = "openai", "faster-whisper", "pocketsphinx"
 _FUNCTIONS = {

@@ -15,8 +15,8 @@ from statistics import fmean
 from typing import Any
 
 from pyprocessor.errors import FailureKind, JobError
+from pyprocessor.models.extras import check_installed
 from pyprocessor.speech.cutting import RATE, SAMPLE_BYTES, as_samples, quietest
-from pyprocessor.speech.extras import check_installed
 
 REAL_TIME_FACTOR = 0.35
 """CPU-seconds for a second of sound, the median of 11 recordings (0.15 to 0.56)."""

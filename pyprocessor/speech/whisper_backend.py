@@ -14,10 +14,10 @@ from functools import lru_cache
 from typing import Any
 
 from pyprocessor.errors import FailureKind, JobError
+from pyprocessor.models.extras import check_installed
 from pyprocessor.models.wording import sentence
 from pyprocessor.speech.cutting import RATE
 from pyprocessor.speech.dropped import Stretch, uncovered
-from pyprocessor.speech.extras import check_installed
 
 COMPUTE_TYPE = "int8"
 _MIB = 1 << 20
