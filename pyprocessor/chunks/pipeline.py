@@ -279,10 +279,8 @@ class _Call:
         return collector
 
     def _notice(self, text: str | None) -> None:
-        if text is not None and self._listener is not None:
-            self._listener.notice("warning", text)
-        elif text is not None:
-            _log.warning("%s", text)
+        if text is not None:
+            (self._listener or Listener()).notice("warning", text)
 
     def _listener_of(
         self, jobs: list[ChunkJob], collector: ResultCollector, collected: Callable[[], None]

@@ -234,7 +234,7 @@ class RunRequest:
 
 
 class Listener:
-    """Called back on the engine's own thread, so every method must return at once; by default they do nothing."""
+    """Called back on the engine's own thread, so every method must return at once; by default sentences are logged."""
 
     def found(self, files: int, listing_done: bool) -> None:
         """So many files were listed up to now."""
@@ -253,6 +253,9 @@ class Listener:
 
     def notice(self, level: str, text: str) -> None:
         """One plain sentence; `level` is "info", "warning" or "error"."""
+        import logging  # takes some milliseconds, and the command does without
+
+        logging.getLogger("pyprocessor").log(logging.getLevelNamesMapping()[level.upper()], "%s", text)
 
     def tick(self, snapshot: RunSnapshot) -> None:
         """How far the run is; at least once a second."""

@@ -104,7 +104,7 @@ class Follower(Listener):
         self.says(row.task, outcome.result)
 
     def notice(self, level: str, text: str) -> None:
-        _log.log(logging.getLevelNamesMapping()[level.upper()], "%s", text)
+        super().notice(level, text)
         if level == "error":
             self.error = text
 
