@@ -8,7 +8,6 @@ Queue and workers are the engine's: a chunk is a job, journaled in the output fo
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import signal
 import tempfile
@@ -38,7 +37,6 @@ from pyprocessor.state.state_folder import prepare_state_folder
 from pyprocessor.tasks.chunk_processing import WORKER
 from pyprocessor.tasks.chunk_processors import FFMPEG, processors
 
-_log = logging.getLogger("pyprocessor")
 _Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 

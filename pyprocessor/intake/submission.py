@@ -14,7 +14,7 @@ import math
 import os
 import stat
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from difflib import get_close_matches
 from functools import cache
@@ -294,9 +294,7 @@ class _Entry:
         if first is not None:
             inputs.remove(first)
         called = self.key.encode("utf-8", "surrogateescape")
-        source = Source(b"", called, 0, 0)
-        if first is not None:
-            source = Source(first.path, called, first.size_bytes, first.mtime_ns)
+        source = Source(b"", called, 0, 0) if first is None else replace(first, relative=called)
         job = Job(
             id=self.id,
             source=source,
