@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+_ALL = ""
+"""Stands for all types of tasks."""
+
 
 @dataclass(slots=True)
 class _Sums:
@@ -42,7 +45,8 @@ class Quality:
         quality, warnings = result.get("quality"), result.get("warnings")
         for name, value in quality.items() if isinstance(quality, Mapping) else ():
             if isinstance(value, int | float):
-                self._sums[task_type].setdefault(str(name), _Sums()).add(value)
+                for kind in (task_type, _ALL):
+                    self._sums[kind].setdefault(str(name), _Sums()).add(value)
         for warning in warnings if isinstance(warnings, list) else ():
             self._warnings[str(warning)] = None
 
@@ -52,13 +56,5 @@ class Quality:
 
     def metrics(self) -> dict[str, Any]:
         """The averages over all tasks, with those of each type in `by_task`."""
-        together: dict[str, _Sums] = {}
-        by_task: dict[str, dict[str, float]] = {}
-        for task_type, sums in self._sums.items():
-            by_task[task_type] = dict(one.named(name) for name, one in sums.items())
-            for name, one in sums.items():
-                whole = together.setdefault(name, _Sums())
-                whole.count += one.count
-                whole.total += one.total
-                whole.is_share &= one.is_share
-        return {**dict(one.named(name) for name, one in together.items()), "by_task": by_task}
+        by_task = {kind: dict(one.named(name) for name, one in sums.items()) for kind, sums in self._sums.items()}
+        return {**by_task.pop(_ALL, {}), "by_task": by_task}
