@@ -56,7 +56,8 @@ def submission_of(asked: BatchTask, labels: Labels, *, queue: str, key: str) -> 
     try:
         return one_submission(document, queue=queue)
     except UsageError as error:
-        raise UsageError(str(error).replace("`inputs`", f"`{FILE}`")) from None
+        text = str(error).replace("`inputs`", f"`{FILE}`").replace('{"job": KEY}', '{"task": ID}')
+        raise UsageError(text) from None
 
 
 def _inputs(asked: BatchTask, after: tuple[str, ...]) -> list[object]:
