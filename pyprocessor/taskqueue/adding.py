@@ -37,7 +37,8 @@ def submission_of(
     try:
         return one_submission(document, queue=queue)
     except UsageError as error:
-        raise UsageError(str(error).replace("`inputs`", f"`{FILE}`")) from None
+        text = str(error).replace("`inputs`", f"`{FILE}`").replace('{"job": KEY}', '{"task": ID}')
+        raise UsageError(text) from None
 
 
 def _inputs(task_type: str, data: Mapping[str, Any], after: tuple[str, ...]) -> list[object]:

@@ -11,6 +11,7 @@ from pyprocessor.engine.transitions import Transitions
 from pyprocessor.journal.journal import Journal
 from pyprocessor.models import Origin, Outcome, OutcomeKind, RunSnapshot
 from pyprocessor.models.run import Listener
+from pyprocessor.models.wording import one_line
 from pyprocessor.taskqueue.bell import Bell
 from pyprocessor.taskqueue.feeding import Feed
 from pyprocessor.taskqueue.quality import Quality
@@ -100,7 +101,7 @@ class Follower(Listener):
             self._recovered += recovered
             if outcome.kind in _BAD:
                 self._failures.append(TaskFailure(job_id, row.task, outcome.failure, outcome.reason))
-                _log.warning("%s (%s): %s", row.name, row.task, outcome.reason)
+                _log.warning("%s (%s): %s", row.name, row.task, one_line(outcome.reason))
         self.says(row.task, outcome.result)
 
     def notice(self, level: str, text: str) -> None:

@@ -106,6 +106,8 @@ class BatchProcessor:
         if time.monotonic() - self._yielded >= YIELD_SECONDS:  # others have their turn, `start` among them
             await asyncio.sleep(0)
             self._yielded = time.monotonic()
+        if isinstance(after, str):
+            raise UsageError("`after` must be a list of ids, not one text.")
         keyed, key = key is not None, key if key is not None else uuid.uuid4().hex
         others = {"key": key, "priority": priority, "max_retries": max_retries}
         others |= {"tenant": tenant, "metadata": metadata, "timeout": timeout}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -44,7 +45,7 @@ class Quality:
             return
         quality, warnings = result.get("quality"), result.get("warnings")
         for name, value in quality.items() if isinstance(quality, Mapping) else ():
-            if isinstance(value, int | float):
+            if isinstance(value, int | float) and abs(value) <= sys.float_info.max:
                 for kind in (task_type, _ALL):
                     self._sums[kind].setdefault(str(name), _Sums()).add(value)
         for warning in warnings if isinstance(warnings, list) else ():
