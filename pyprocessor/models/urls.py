@@ -13,5 +13,5 @@ def is_plain_url(url: str) -> bool:
 
 
 def host_of(url: str) -> str:
-    """Return the host of a plain URL, and its port where it has one."""
-    return url.partition("://")[2].partition("/")[0]
+    """Return the host, and the port where there is one."""
+    return url.partition("://")[2].partition("/")[0].rpartition("@")[2]
