@@ -129,6 +129,9 @@ def _params(
             further[called] = param_from(enhances, called, text)
         else:
             own[param] = param_from(takes, param, text)
+    if getattr(offered(name), "inputs", (0, None))[1] == 0:
+        what = f"The task {name} reads no files, so there is nothing in a folder for it"
+        raise UsageError(f"{what}; write a file of jobs, and `pyprocessor submit` it.")
     wrong = [*problems(name, own, 1), *(problems(ENHANCE, further, 1) if enhance else ())]
     if wrong:
         raise UsageError("\n".join(wrong))

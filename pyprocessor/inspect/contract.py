@@ -164,7 +164,7 @@ def _film(profile: Profile, media: MediaInfo) -> StreamInfo | None:
     film = media.video
     if film is None or film.video is None:
         if media.audio:
-            raise JobError(FailureKind.UNSUPPORTED, "It has no video, only audio; use --profile audio for it.")
+            raise JobError(FailureKind.UNSUPPORTED, "It has no video, only audio; use the profile audio for it.")
         raise JobError(FailureKind.BAD_INPUT, "It has neither video nor audio.")
     if film.frames == 0:
         # The first note of the probe says why there are none.
@@ -212,6 +212,12 @@ def _is_single_layer_dolby_vision(video: VideoInfo) -> bool:
     return video.hdr is HdrKind.DOLBY_VISION and video.colour.transfer is None
 
 
+def can_be_decoded(stream: StreamInfo) -> bool:
+    """Return whether an audio track has a decoder, and says how its samples lie."""
+    audio = stream.audio
+    return stream.codec is not None and audio is not None and min(audio.channels, audio.sample_rate) > 0
+
+
 def _audio(profile: Profile, media: MediaInfo, container: _Container) -> list[StreamPlan]:
     """Return what becomes of the sound tracks, dropped ones first."""
     settings = profile.audio
@@ -220,7 +226,7 @@ def _audio(profile: Profile, media: MediaInfo, container: _Container) -> list[St
     sound: list[StreamInfo] = []
     lost: list[StreamPlan] = []
     for stream in (stream for stream in media.audio if stream.frames != 0):
-        if stream.codec and stream.audio and min(stream.audio.channels, stream.audio.sample_rate) > 0:
+        if can_be_decoded(stream):
             sound.append(stream)
         else:
             lost.append(_lose(stream, "audio track", f"{stream.codec or 'its codec'} cannot be decoded"))

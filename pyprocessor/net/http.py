@@ -86,6 +86,8 @@ def refusal(status: int, headers: Mapping[str, str], name: str, said: str = "") 
     answered = f"{name} answered with status {status}{phrase}"
     if status in _FORBIDDEN:
         return JobError(FailureKind.PERMISSION, f"{answered}; see to the key, and what its account may do.")
+    if status == HTTPStatus.NOT_FOUND and not said:
+        return JobError(FailureKind.UNSUPPORTED, f"{answered}; see to the address and the model.")
     quoted = f"{answered}: {said}" if said else f"{answered}."
     if status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return JobError(FailureKind.UNAVAILABLE, quoted, retry_after_seconds=retry_after(headers))
@@ -112,11 +114,6 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 def garbled(name: str) -> JobError:
     """Return the error of an answer that is not what the protocol says."""
     return JobError(FailureKind.UNAVAILABLE, f"{name} answered with what is no answer of such an API.")
-
-
-def server_of(url: str) -> str:
-    """Return what a server is called in sentences."""
-    return url.partition("://")[2].partition("/")[0].rpartition("@")[2]
 
 
 def _library() -> Any:

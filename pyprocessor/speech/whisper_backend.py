@@ -98,7 +98,7 @@ def model_bytes(model: str) -> int:
     if os.path.isdir(model) or model.startswith((os.sep, ".", "~")) or model.count(os.sep) > 1:
         missing = [name for name in _FILES if not os.path.isfile(os.path.join(model, name))]
         if missing:
-            text = f"{model} is no folder of a model for faster-whisper: {', '.join(missing)} is missing"
+            text = f"{model} is no folder of a model for faster-whisper: it lacks {', '.join(missing)}"
             raise JobError(FailureKind.BAD_INPUT, f"{text}; give the folder that holds it, or a name such as small.")
         return os.path.getsize(os.path.join(model, _FILES[0]))
     if not _NAME.fullmatch(model):
@@ -139,9 +139,11 @@ def loaded_model(model: str, device: str, compute_type: str, threads: int, allow
     except (ValueError, RuntimeError, OSError) as error:
         if os.path.isdir(model):
             text = f"The model in {model} cannot be loaded: {_sentence(error)}"
+        elif allow_download:
+            text = f"The model {model!r} cannot be fetched from the Hugging Face hub: {_sentence(error)}"
         else:
             text = f"The model {model!r} is not on this machine; give the folder of one, or allow_download: true to"
-            text += f" fetch it from the Hugging Face hub ({_sentence(error).rstrip('.')})."
+            text += " fetch it from the Hugging Face hub."
         raise JobError(FailureKind.BAD_INPUT, text) from error
 
 

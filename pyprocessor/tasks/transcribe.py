@@ -14,7 +14,7 @@ from pyprocessor.ffmpeg.diagnosis import check
 from pyprocessor.ffmpeg.run import Finished
 from pyprocessor.models import MAIN, CostFeatures, InputLimits, MediaInfo, Product, Source
 from pyprocessor.models.wording import duration
-from pyprocessor.recipes.speech import raw_sound
+from pyprocessor.recipes.speech import check_sound, raw_sound
 from pyprocessor.speech import quality
 from pyprocessor.speech.backends import BackendParams
 from pyprocessor.speech.cutting import RATE, SAMPLE_BYTES, cuts
@@ -84,8 +84,7 @@ class Transcribe:
         sizes = [choice.check() for choice in params_as(TranscribeParams, params).choices]
         (source,) = inputs
         media = probe(source.path, size_bytes=source.size_bytes, limits=limits)
-        if not media.audio:
-            raise JobError(FailureKind.BAD_INPUT, "The file has no sound to transcribe.")
+        check_sound(media)
         return {"seconds": media.playing_seconds or _UNKNOWN_SECONDS, "model_bytes": sizes[0]}
 
     def plan(self, params: Any, inputs: tuple[Source, ...], found: Any, output: bytes) -> Plan:  # noqa: ARG002 - the task's
