@@ -9,9 +9,9 @@ from typing import Any
 
 from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.models import Backend, Cost, InputLimits, Source
+from pyprocessor.models.extras import check_installed
 from pyprocessor.models.products import Product
 from pyprocessor.models.urls import host_of, is_plain_url
-from pyprocessor.speech.extras import check_installed
 from pyprocessor.speech.sentences import pieces
 from pyprocessor.speech.transcript_files import ARROW, ENDINGS, MOST_BYTES, Transcript, transcript
 from pyprocessor.tasks.base import Call, Done, Made, Plan, Returned, Steps, Work
