@@ -164,7 +164,7 @@ class _Events(Listener):
         self._send(events.Ended(job_id, name, outcome.kind, outcome.reason, outcome.failure, will_retry))
 
     def notice(self, level: str, text: str) -> None:
-        _log.log(logging.getLevelNamesMapping()[level.upper()], "%s", text)
+        super().notice(level, text)
         self._send(events.Notice(level, text))
 
     def tick(self, snapshot: RunSnapshot) -> None:

@@ -61,7 +61,7 @@ class ChunkListener(Listener):
         self._collector = collector
         self._events = events
         self._output = output
-        self._shown = shown
+        self._shown = shown or Listener()
         self._collected = collected
         self._feed: Feed | None = None
         self._workers: dict[str, tuple[int, float]] = {}
@@ -109,8 +109,7 @@ class ChunkListener(Listener):
     # ------------------------------------------------------------ what the engine does
 
     def started(self, job_id: str, name: str, media_seconds: float | None) -> None:
-        if self._shown is not None:
-            self._shown.started(job_id, name, media_seconds)
+        self._shown.started(job_id, name, media_seconds)
         job = self._jobs.get(job_id)
         if job is None or self._feed is None:
             return
@@ -123,8 +122,7 @@ class ChunkListener(Listener):
         job = self._jobs.get(job_id)
         if job is None or self._feed is None or not self._feed.has_submitted(job_id):
             return  # what an earlier call left to do, and is cancelled
-        if self._shown is not None:
-            self._shown.finished(job_id, outcome, name=name, will_retry=will_retry)
+        self._shown.finished(job_id, outcome, name=name, will_retry=will_retry)
         worker, began = self._workers.pop(job_id, (None, time.monotonic()))
         if worker is not None:
             stats = self.stats.setdefault(str(worker), {"chunks": 0, "failed": 0, "seconds": 0.0})
@@ -180,26 +178,19 @@ class ChunkListener(Listener):
         return result
 
     def tick(self, snapshot: RunSnapshot) -> None:
-        if self._shown is not None:
-            self._shown.tick(snapshot)
+        self._shown.tick(snapshot)
         elapsed = time.monotonic() - self._began
         speed = self.bytes_done / MIB / elapsed if elapsed > 0 else 0.0
         self._events.send("pipeline_progress", elapsed=elapsed, throughput_mbps=speed)
 
     def found(self, files: int, listing_done: bool) -> None:
-        if self._shown is not None:
-            self._shown.found(files, listing_done)
+        self._shown.found(files, listing_done)
 
     def queued(self, jobs: int, media_seconds: float) -> None:
-        if self._shown is not None:
-            self._shown.queued(jobs, media_seconds)
+        self._shown.queued(jobs, media_seconds)
 
     def progressed(self, job_id: str, media_seconds_done: float, speed: float | None) -> None:
-        if self._shown is not None:
-            self._shown.progressed(job_id, media_seconds_done, speed)
+        self._shown.progressed(job_id, media_seconds_done, speed)
 
     def notice(self, level: str, text: str) -> None:
-        if self._shown is not None:
-            self._shown.notice(level, text)
-        else:
-            _log.log(logging.getLevelNamesMapping()[level.upper()], "%s", text)
+        self._shown.notice(level, text)

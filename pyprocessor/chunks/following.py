@@ -6,7 +6,6 @@ import math
 import os
 import threading
 import time
-from types import TracebackType
 
 from pyprocessor.chunks.errors import PipelineError
 
@@ -39,9 +38,7 @@ class Growth:
         threading.Thread(target=self._watch, name="recording", daemon=True).start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._ended.set()
 
     def begin_reading(self) -> bool:

@@ -12,11 +12,9 @@ from pyprocessor.chunks.errors import PipelineError
 from pyprocessor.chunks.results import ChunkResult
 from pyprocessor.models import display
 from pyprocessor.publish.durable import new_file
+from pyprocessor.tasks.chunk import MAKER, MANIFEST, manifest, segment
 
-NAME = "manifest.json"
-VERSION = 1
 EVERY_SECONDS = 1.0
-_MAKER = "pyprocessor"
 _MOST_NAMES = 5
 
 
@@ -24,8 +22,8 @@ class Manifest:
     """Written beside and renamed, once a second at most while chunks are made. Raises PipelineError for another's."""
 
     def __init__(self, folder: bytes, source: bytes) -> None:
-        self._path = os.path.join(folder, os.fsencode(NAME))
-        self._source = os.fsdecode(source)
+        self._path = os.path.join(folder, os.fsencode(MANIFEST))
+        self._source = source
         self._written = 0.0
         self._named_before: set[str] = set()
         self._refuse_another()
@@ -36,11 +34,9 @@ class Manifest:
 
     def write(self, results: Sequence[ChunkResult], *, complete: bool, **about: Any) -> None:
         """Write what is known up to now. Raises OutputUnwritable."""
-        segments = [_segment(result) for result in results]
-        head = {"version": VERSION, "made_by": _MAKER, "source": self._source, "complete": complete}
-        document = {**head, **about, "segments": segments}
+        text = manifest(self._source, [_segment(result) for result in results], complete=complete, **about)
         with new_file(self._path, mode=0o666, replace=True) as stream:
-            stream.write(json.dumps(document, indent=1) + "\n")
+            stream.write(text)
         self._written = time.monotonic()
 
     def left_behind(self, files: Collection[str]) -> str | None:
@@ -52,7 +48,7 @@ class Manifest:
         if not left:
             return None
         shown = ", ".join(left[:_MOST_NAMES]) + (", ..." if len(left) > _MOST_NAMES else "")
-        return f"Left of an earlier call, and not in {NAME}: {shown}."
+        return f"Left of an earlier call, and not in {MANIFEST}: {shown}."
 
     def _refuse_another(self) -> None:
         """Refuse a folder that holds the chunks of another source, or a file of this name that is not ours."""
@@ -64,23 +60,21 @@ class Manifest:
         except (OSError, ValueError):
             found = None
         folder = display(os.path.dirname(self._path))
-        if not isinstance(found, dict) or found.get("made_by") != _MAKER:
-            text = f"{folder} holds a {NAME} that is not of a pipeline; choose another output folder, or move it away."
+        if not isinstance(found, dict) or found.get("made_by") != MAKER:
+            text = (
+                f"{folder} holds a {MANIFEST} that is not of a pipeline; choose another output folder, or move it away."
+            )
             raise PipelineError(text)
-        if found.get("source") != self._source:
+        if found.get("source") != os.fsdecode(self._source):
             other = display(os.fsencode(str(found.get("source"))))
             text = f"{folder} holds the chunks of another source, {other}; choose another output folder."
             raise PipelineError(text)
         segments = found.get("segments")
-        names = [segment.get("file") for segment in segments or () if isinstance(segment, dict)]
+        names = [one.get("file") for one in segments or () if isinstance(one, dict)]
         self._named_before = {name for name in names if isinstance(name, str) and "/" not in name}
 
 
 def _segment(result: ChunkResult) -> dict[str, Any]:
-    start, end = result.start_time, result.end_time
     file = os.path.basename(result.output_file) if result.output_file is not None else None
-    segment: dict[str, Any] = {"sequence": result.sequence, "file": file, "start": start, "end": end}
-    segment |= {"duration": round(end - start, 6), "failed": not result.success}
-    if result.error is not None:
-        segment["error"] = result.error
-    return segment | dict(result.facts)
+    about = segment(result.sequence, file, result.start_time, result.end_time, failed=not result.success)
+    return about | ({} if result.error is None else {"error": result.error}) | dict(result.facts)

@@ -8,7 +8,6 @@ Queue and workers are the engine's: a chunk is a job, journaled in the output fo
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import signal
 import tempfile
@@ -38,7 +37,6 @@ from pyprocessor.state.state_folder import prepare_state_folder
 from pyprocessor.tasks.chunk_processing import WORKER
 from pyprocessor.tasks.chunk_processors import FFMPEG, processors
 
-_log = logging.getLogger("pyprocessor")
 _Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 
@@ -279,10 +277,8 @@ class _Call:
         return collector
 
     def _notice(self, text: str | None) -> None:
-        if text is not None and self._listener is not None:
-            self._listener.notice("warning", text)
-        elif text is not None:
-            _log.warning("%s", text)
+        if text is not None:
+            (self._listener or Listener()).notice("warning", text)
 
     def _listener_of(
         self, jobs: list[ChunkJob], collector: ResultCollector, collected: Callable[[], None]

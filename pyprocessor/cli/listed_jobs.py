@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from pyprocessor.engine.transitions import Transitions
 from pyprocessor.intake.classify import Finding, SettledBefore
@@ -18,37 +19,26 @@ GONE = "Its source is no longer there."
 _IN_VAIN = (JobState.FAILED, JobState.QUARANTINED)
 
 
+@dataclass(eq=False)
 class ListedJobs(JobSource):
-    """Has those done that are new, have changed, or lack a product; `remarks` are about the listing.
+    """Has those done that are new, have changed, or lack a product."""
 
-    `task` is what is done with each file that was listed.
-    """
+    _task: str
+    """What is done with each file that was listed."""
+    _submissions: Sequence[Submission]
+    _remarks: Sequence[Remark]
+    """About the listing."""
+    _output: bytes
+    _journal: Journal
+    _moves: Transitions
+    _reported: bool = False
 
-    def __init__(
-        self,
-        task: str,
-        submissions: Sequence[Submission],
-        remarks: Sequence[Remark],
-        output: bytes,
-        journal: Journal,
-        moves: Transitions,
-    ) -> None:
-        self._task = task
-        self._submissions = submissions
-        self._remarks = remarks
-        self._output = output
-        self._journal = journal
-        self._moves = moves
-        self._reported = False
-        self.files = sum(given.job.task == task for given in submissions)
+    def __post_init__(self) -> None:
+        self.files = sum(given.job.task == self._task for given in self._submissions)
 
     @property
     def finished(self) -> bool:
         return self._reported
-
-    @property
-    def pending(self) -> int:
-        return 0
 
     @property
     def busy(self) -> bool:

@@ -203,7 +203,7 @@ def overrides(options: Options) -> profiles.Overrides:
     given = {
         name: options[name] for name in options if name in known and not any(options[name] is one for one in absent)
     }
-    if options["batch_mode"] is not None:
+    if options.get("batch_mode") is not None:
         given["batch_enabled"] = options["batch_mode"] == "enabled"
     if "batch_size" in given:
         with contextlib.suppress(ValueError):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,11 +14,11 @@ from pyprocessor import profiles
 from pyprocessor.cli.control import Contact, hand_over
 from pyprocessor.cli.session import Session, print_result
 from pyprocessor.control.client import Request, Verb
-from pyprocessor.errors import NoJournal, UsageError
+from pyprocessor.errors import UsageError
 from pyprocessor.intake.paths import absolute
 from pyprocessor.intake.submission import submissions
 from pyprocessor.journal.journal import Journal
-from pyprocessor.journal.reader import JournalReader
+from pyprocessor.journal.reader import jobs_known
 from pyprocessor.journal.waiting import Submission
 from pyprocessor.models import Source, display
 from pyprocessor.models.run import RunRequest
@@ -57,22 +55,14 @@ def submit(session: Session, file: str, output: str, queue: str, allow_calls: tu
     """
     document, folder = _read(file)
     contact = Contact(output, may_be_new=True)
-    check = partial(submissions, document, queue=queue, folder=folder, calls=allow_calls)
-    try:
-        with JournalReader.read_only(contact.folder) as journal:
-            jobs = check(known=partial(_knows, journal))
-    except NoJournal:
-        jobs = check(known=lambda _: False)
+    with jobs_known(contact.folder) as known:
+        jobs = submissions(document, queue=queue, folder=folder, known=known, calls=allow_calls)
     if dry_run:
         lines = [line for preview in _previewed(jobs, contact) for line in _lines(preview)]
         print_result("".join(f"{line}\n" for line in lines) + f"{count(len(jobs), 'job')} would be taken in.\n")
         return
     request = Request(Verb.SUBMIT, submissions=jobs)
     print_result(hand_over(contact, request, lambda journal: _take_in(journal, jobs), session) + "\n")
-
-
-def _knows(journal: JournalReader, job_id: str) -> bool:
-    return journal.job(job_id) is not None
 
 
 def _take_in(journal: Journal, jobs: Sequence[Submission]) -> str:
@@ -87,11 +77,8 @@ def _previewed(jobs: Sequence[Submission], contact: Contact) -> Iterator[Preview
 
     profile = profiles.load(None).profile
     request = RunRequest((), contact.output, profile, tool_path="")  # for its limits: no ffmpeg is run
-    with contextlib.ExitStack() as stack:
-        journal = None
-        with contextlib.suppress(NoJournal):
-            journal = stack.enter_context(JournalReader.read_only(contact.folder))
-        yield from previews(jobs, request, lambda job_id: journal.job(job_id) if journal is not None else None)
+    with jobs_known(contact.folder) as known:
+        yield from previews(jobs, request, known)
 
 
 def _lines(preview: Preview) -> Iterator[str]:

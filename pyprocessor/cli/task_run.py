@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -14,15 +13,15 @@ from typing import Any
 import click
 
 from pyprocessor import profiles
-from pyprocessor.cli.run import carry_out, screen_for, sum_up
+from pyprocessor.cli.run import carry_out, overrides, screen_for, sum_up
 from pyprocessor.cli.session import Session
-from pyprocessor.errors import ExitCode, NoJournal, UsageError
+from pyprocessor.errors import ExitCode, UsageError
 from pyprocessor.ffmpeg import tool
 from pyprocessor.intake.messages import Remark
 from pyprocessor.intake.paths import all_exist, output_folder, readable_input
 from pyprocessor.intake.submission import submissions
 from pyprocessor.intake.task_jobs import ENHANCE, documents, extensions_taken, listing
-from pyprocessor.journal.reader import JournalReader
+from pyprocessor.journal.reader import jobs_known
 from pyprocessor.journal.waiting import Submission
 from pyprocessor.models import Profile, display, submitted_id
 from pyprocessor.models.run import RunRequest
@@ -40,9 +39,13 @@ _WITH_OPTIONS = ("model", "language", "chunk_size", "backend")
 @click.option("--enhance", is_flag=True, help="Improve what is written of each file, too: --task transcribe.")
 @click.option("--output", metavar="DIR", help="Folder for what is made.  [default: beside each file]")
 @click.option("--workers", metavar="N", type=click.IntRange(min=1), help="Files at once, at most.  [default: as fit]")
-@click.option("--memory-limit", metavar="SIZE", help="Memory to take at most: 1024 (MB), 2G.")
-@click.option("--cpu-limit", metavar="PCT", type=float, help="Percent of all cores to stay within.")
-@click.option("--progress-interval", metavar="SECS", type=float, help="Between lines.  [default: 10]")
+@click.option("--memory-limit", "memory_limit_bytes", metavar="SIZE", help="Memory to take at most: 1024 (MB), 2G.")
+@click.option(
+    "--cpu-limit", "cpu_limit_percent", metavar="PCT", type=float, help="Percent of all cores to stay within."
+)
+@click.option(
+    "--progress-interval", "progress_interval_seconds", metavar="SECS", type=float, help="Between lines.  [default: 10]"
+)
 @click.option("--model", metavar="NAME", help="The model that a back end is to use.")
 @click.option("--language", metavar="CODE", help="The language that is spoken.  [default: found out]")
 @click.option("--chunk-size", metavar="SECS", help="How long pieces of long sound are.  [default: 600]")
@@ -84,8 +87,12 @@ def run(
     own, further = _params(name, params, options, enhance=enhance)
     all_exist([folder])
     given = readable_input(folder)
-    root = output_folder(output if output is not None else os.fsdecode(_folder_of(given)))
-    loaded = profiles.load(None, overrides=_overrides(options))
+    folder_of_it = given if os.path.isdir(given) else os.path.dirname(given)
+    root = output_folder(output if output is not None else os.fsdecode(folder_of_it))
+    memory = options["memory_limit_bytes"]
+    if memory is not None and memory.strip().isdecimal():
+        options["memory_limit_bytes"] = f"{memory.strip()}M"
+    loaded = profiles.load(None, overrides=overrides(options))
     jobs, remarks = _jobs(given, root, loaded.profile, name, own, further, priority)
     arguments = " ".join(sys.argv[1:]).encode("utf-8", "backslashreplace").decode("utf-8")
     profile = replace(loaded.profile, batch=replace(loaded.profile.batch, most_jobs=options["workers"]))
@@ -101,25 +108,6 @@ def run(
     if as_json or not quiet:
         sum_up(request, result, session, as_json=as_json, verbose=verbose)
     return result.exit_code
-
-
-def _folder_of(given: bytes) -> bytes:
-    return given if os.path.isdir(given) else os.path.dirname(given)
-
-
-def _overrides(options: dict[str, Any]) -> profiles.Overrides:
-    memory = options["memory_limit"]
-    if memory is not None and memory.strip().isdecimal():
-        memory = f"{memory.strip()}M"
-    wanted = {
-        "memory_limit_bytes": memory,
-        "cpu_limit_percent": options["cpu_limit"],
-        "progress_interval_seconds": options["progress_interval"],
-        "include": options["include"] or None,
-        "exclude": options["exclude"] or None,
-    }
-    given = {setting: value for setting, value in wanted.items() if value is not None}
-    return profiles.overrides_of(given, called=lambda setting: f"--{setting.rpartition('_')[0].replace('_', '-')}")
 
 
 def _params(
@@ -141,6 +129,9 @@ def _params(
             further[called] = param_from(enhances, called, text)
         else:
             own[param] = param_from(takes, param, text)
+    if getattr(offered(name), "inputs", (0, None))[1] == 0:
+        what = f"The task {name} reads no files, so there is nothing in a folder for it"
+        raise UsageError(f"{what}; write a file of jobs, and `pyprocessor submit` it.")
     wrong = [*problems(name, own, 1), *(problems(ENHANCE, further, 1) if enhance else ())]
     if wrong:
         raise UsageError("\n".join(wrong))
@@ -159,16 +150,13 @@ def _jobs(
     """Return the jobs that the folder, or file, makes, and what is to be said of its listing."""
     queue = f"run {name}"
     extensions = extensions_taken(name, profile.scan.include)
-    with contextlib.ExitStack() as stack:
-        journal = None
-        with contextlib.suppress(NoJournal):
-            journal = stack.enter_context(JournalReader.read_only(state_folder(root).path))
+    with jobs_known(state_folder(root).path) as known:
 
-        def known(called: str) -> bytes | None:
-            row = None if journal is None else journal.job(submitted_id(queue, called))
+        def source_of(called: str) -> bytes | None:
+            row = known(submitted_id(queue, called))
             return None if row is None else row.source.path
 
-        files, remarks = listing(given, root, profile, extensions, known)
+        files, remarks = listing(given, root, profile, extensions, source_of)
     if not files:
         kinds = f" with an extension that the task {name} takes" if extensions else ""
         remarks.append(Remark(f"{display(given)} has no file{kinds}."))

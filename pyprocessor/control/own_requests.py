@@ -44,6 +44,7 @@ class OwnRequests:
     def ask(self, request: Request) -> Future[Answer] | None:
         """Ask the run; None where there is none any more."""
         asked = Asked(request)
+        asked.future.set_running_or_notify_cancel()  # who waits may give up, but what was asked is answered
         with self._lock:
             if self._closed:
                 return None

@@ -19,18 +19,7 @@ from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import CachedMedia, JobRow
 from pyprocessor.journal.waiting import NEEDED_NO_MORE, Submission, params_of
-from pyprocessor.models import (
-    IN_HAND,
-    Chunking,
-    Cost,
-    Job,
-    JobState,
-    Origin,
-    Outcome,
-    OutcomeKind,
-    Source,
-    display,
-)
+from pyprocessor.models import IN_HAND, Chunking, Cost, Job, JobState, Origin, Outcome, OutcomeKind, Source, display
 from pyprocessor.models.run import RunRequest
 from pyprocessor.tasks.base import ChildJob
 

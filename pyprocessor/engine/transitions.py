@@ -43,6 +43,7 @@ from pyprocessor.plan.queue import JobQueue
 from pyprocessor.publish.partials import discard
 
 INTERRUPTED = Outcome(OutcomeKind.INTERRUPTED, "The run was stopped before the file was done.")
+_CHANGED = "The source was changed or removed after the job was submitted; submit it again."
 _EASINGS = frozenset({EventKind.RESUME, EventKind.RECOVER})
 
 
@@ -189,6 +190,8 @@ class Transitions:
         if outcome.kind is OutcomeKind.INTERRUPTED:
             self.returned(job, outcome, usage)
             return
+        if outcome.kind is OutcomeKind.SKIPPED and self.row(job.job_id).origin is Origin.SUBMITTED:
+            outcome = Outcome(OutcomeKind.FAILED, _CHANGED, FailureKind.BAD_INPUT)  # no scan finds it as it is now
         if outcome.failure is not None:
             errors = self._errors(job)
             # A back end that asked for a pause gets it, whichever job is next; this one may go to another meanwhile.

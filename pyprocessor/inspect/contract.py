@@ -164,7 +164,7 @@ def _film(profile: Profile, media: MediaInfo) -> StreamInfo | None:
     film = media.video
     if film is None or film.video is None:
         if media.audio:
-            raise JobError(FailureKind.UNSUPPORTED, "It has no video, only audio; use --profile audio for it.")
+            raise JobError(FailureKind.UNSUPPORTED, "It has no video, only audio; use the profile audio for it.")
         raise JobError(FailureKind.BAD_INPUT, "It has neither video nor audio.")
     if film.frames == 0:
         # The first note of the probe says why there are none.
@@ -212,6 +212,12 @@ def _is_single_layer_dolby_vision(video: VideoInfo) -> bool:
     return video.hdr is HdrKind.DOLBY_VISION and video.colour.transfer is None
 
 
+def can_be_decoded(stream: StreamInfo) -> bool:
+    """Return whether an audio track has a decoder, and says how its samples lie."""
+    audio = stream.audio
+    return stream.codec is not None and audio is not None and min(audio.channels, audio.sample_rate) > 0
+
+
 def _audio(profile: Profile, media: MediaInfo, container: _Container) -> list[StreamPlan]:
     """Return what becomes of the sound tracks, dropped ones first."""
     settings = profile.audio
@@ -220,7 +226,7 @@ def _audio(profile: Profile, media: MediaInfo, container: _Container) -> list[St
     sound: list[StreamInfo] = []
     lost: list[StreamPlan] = []
     for stream in (stream for stream in media.audio if stream.frames != 0):
-        if stream.codec and stream.audio and min(stream.audio.channels, stream.audio.sample_rate) > 0:
+        if can_be_decoded(stream):
             sound.append(stream)
         else:
             lost.append(_lose(stream, "audio track", f"{stream.codec or 'its codec'} cannot be decoded"))
@@ -311,11 +317,10 @@ def _losses(plans: list[StreamPlan]) -> list[MediaNote]:
 
 def kept_films(profile: Profile, media: MediaInfo) -> tuple[StreamInfo, ...]:
     """Return the video tracks that the output will hold, without covers, the first one first."""
-    first = media.video
-    if first is None or profile.video is None:
+    if profile.video is None:
         return ()
-    further = (s for s in media.streams if s.video is not None and not s.video.attached_picture and s is not first)
-    return (first, *(s for s in further if _further_film(profile, s).action is not Action.DROP))
+    further = (film for film in media.films[1:] if _further_film(profile, film).action is not Action.DROP)
+    return (*media.films[:1], *further)
 
 
 def same_frame_rate(profile: Profile, film: StreamInfo) -> bool:

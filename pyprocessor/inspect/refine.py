@@ -146,7 +146,7 @@ def _with_shapes(
 def without_thumbnails(streams: Iterable[StreamInfo]) -> tuple[StreamInfo, ...]:
     """Mark single-picture tracks beside a real film (thumbnails that lack the flag) as attached pictures."""
     streams = tuple(streams)
-    films = [s for s in streams if s.video is not None and not s.video.attached_picture]
+    films = [s for s in streams if s.is_film]
     stills = [s for s in films if s.frames == 1 and s.codec in _PICTURE_CODECS]
     mark = len(stills) < len(films)
     return tuple(

@@ -110,7 +110,7 @@ class JobDetails:
             if not isinstance(plan, Plan):
                 raise TypeError(f"{type(plan).__name__} where a Plan was expected")
             if row.origin is not Origin.FOLDER and plan.products:
-                _check_products(row, plan)
+                check_products(plan, intermediate=row.origin is Origin.CHILD)
             for child in plan.children:
                 params_of(child.params)
             _asking(plan)
@@ -210,10 +210,13 @@ def _asking(plan: Plan) -> Asking | None:
     return Asking(tuple(plan.backends), int(plan.requests)) if plan.backends else None
 
 
-def _check_products(row: JobRow, plan: Plan) -> None:
-    """Raise JobError where the names of the products are none that a job may have."""
+def check_products(plan: Plan, *, intermediate: bool = False) -> None:
+    """Raise JobError where the names of the products are none that a job may have.
+
+    Those of jobs that others make for themselves, `intermediate`, lie in the folder of the state.
+    """
     problem = naming_problem(plan.products)
-    if problem is None and row.origin is not Origin.CHILD:
+    if problem is None and not intermediate:
         inside = next((p for p in plan.products if p.name.split(b"/")[0] == STATE_FOLDER), None)
         problem = f"The name {display(inside.name)!r} of a product lies in the folder of the state." if inside else None
     if problem is not None:

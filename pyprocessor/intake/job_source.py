@@ -42,9 +42,9 @@ class JobSource(ABC):
         """Whether nothing more is to come, unless something is released or submitted."""
 
     @property
-    @abstractmethod
     def pending(self) -> int:
         """How many files or jobs are known and still to be inspected."""
+        return 0
 
     @property
     def pending_ratio(self) -> float:
@@ -61,8 +61,7 @@ class JobSource(ABC):
         """Its processes, whose connections the loop waits for."""
         return ()
 
-    @abstractmethod
-    def begin(self, now: float) -> None:
+    def begin(self, now: float) -> None:  # noqa: B027 - most need nothing
         """Start what it needs."""
 
     @abstractmethod

@@ -111,18 +111,18 @@ class _Walk:
                 yield PassedOver(relative or b".", f"cannot be listed: {_why(error)}", FailureKind.PERMISSION)
                 continue
             prefix = relative + b"/" if relative else b""
-            self._left_out += [prefix + name for name in files if prefix + name in self._made]
+            self._left_out += [prefix + name for name in (*files, *folders) if prefix + name in self._made]
             names = [name for name in files if prefix + name not in self._made]
             yield from self._files(prefix, {name: os.path.join(path, name) for name in names})
             for name in unknown:
                 if not self._excludes(prefix + name) and self._unknown.look(os.path.join(path, name), prefix + name):
                     yield None
-            pending.extend(os.path.join(below, name) for name in reversed(folders))
+            pending.extend(os.path.join(below, name) for name in reversed(folders) if prefix + name not in self._made)
 
     def _remarks(self) -> Iterator[Remark]:
         if self._left_out:
             count, example = len(self._left_out), display(self._left_out[0])
-            what = f"{example} was" if count == 1 else f"{count} files, {example} among them, were"
+            what = f"{example} was" if count == 1 else f"{count} outputs, {example} among them, were"
             yield Remark(f"{what} made by earlier runs from files of this input, and left out as no source.")
         unknown = self._unknown.sentence()
         if unknown is not None:

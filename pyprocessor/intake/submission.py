@@ -14,7 +14,7 @@ import math
 import os
 import stat
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from difflib import get_close_matches
 from functools import cache
@@ -45,7 +45,7 @@ def submissions(
     *,
     queue: str,
     folder: str = "",
-    known: Callable[[str], bool] | None = None,
+    known: Callable[[str], object] | None = None,
     calls: Collection[str] | None = None,
 ) -> tuple[Submission, ...]:
     """The jobs of a document: a list of them, or a mapping whose `jobs` is one.
@@ -294,9 +294,7 @@ class _Entry:
         if first is not None:
             inputs.remove(first)
         called = self.key.encode("utf-8", "surrogateescape")
-        source = Source(b"", called, 0, 0)
-        if first is not None:
-            source = Source(first.path, called, first.size_bytes, first.mtime_ns)
+        source = Source(b"", called, 0, 0) if first is None else replace(first, relative=called)
         job = Job(
             id=self.id,
             source=source,
@@ -319,7 +317,7 @@ def _look_at_files(entries: Sequence[_Entry]) -> None:
         entry.look_at_files()
 
 
-def _problems_between(entries: Sequence[_Entry], known: Callable[[str], bool] | None) -> list[str]:
+def _problems_between(entries: Sequence[_Entry], known: Callable[[str], object] | None) -> list[str]:
     """What is wrong between jobs: a key that stands twice, one that nobody has, jobs that wait for each other."""
     by_key: dict[str, _Entry] = {}
     twice = [entry for entry in entries if entry.key and by_key.setdefault(entry.key, entry) is not entry]

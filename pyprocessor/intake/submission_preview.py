@@ -16,6 +16,7 @@ from multiprocessing.connection import wait
 from typing import Any
 
 from pyprocessor.errors import FailureKind, JobError
+from pyprocessor.intake.details import check_products
 from pyprocessor.intake.inspector_client import InspectorClient
 from pyprocessor.intake.messages import Inspected, InspectJob
 from pyprocessor.journal.rows import JobRow
@@ -149,7 +150,10 @@ def _planned(
         raise
     except Exception:  # noqa: BLE001 - code of others, which may want to know what nobody knows yet
         return None
-    return plan if isinstance(plan, Plan) else None
+    known = plan if isinstance(plan, Plan) else None
+    if known is not None:
+        check_products(known)
+    return known
 
 
 def _file(given: Source | ProductOf, made: Mapping[str, tuple[Product, ...] | None], output: bytes) -> Source:

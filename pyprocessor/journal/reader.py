@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Self, TypeVar
 
+from pyprocessor.errors import NoJournal
 from pyprocessor.journal.database import Database, open_for_reading
 from pyprocessor.journal.records import media_shape
 from pyprocessor.journal.rows import (
@@ -180,3 +182,15 @@ class JournalReader:
     def events(self, run_id: int | None = None) -> Iterator[EventRow]:
         """Events, oldest first: of one run, else all."""
         return self._stream(EventRow, "events_page", run_id=run_id)
+
+
+@contextmanager
+def jobs_known(state_folder: bytes) -> Iterator[Callable[[str], JobRow | None]]:
+    """Yield a function that looks up a job by its id in this folder's journal; without one it finds nothing."""
+    try:
+        journal = JournalReader.read_only(state_folder)
+    except NoJournal:
+        yield lambda _: None
+        return
+    with journal:
+        yield journal.job

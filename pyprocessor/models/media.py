@@ -193,6 +193,11 @@ class StreamInfo:
     video: VideoInfo | None = None
     audio: AudioInfo | None = None
 
+    @property
+    def is_film(self) -> bool:
+        """Whether it has pictures and is no cover."""
+        return self.video is not None and not self.video.attached_picture
+
 
 END_MISSING = "damaged: its end is missing"
 BROKEN = "damaged: pictures or sound are missing or broken"
@@ -252,7 +257,11 @@ class MediaInfo:
     @property
     def video(self) -> StreamInfo | None:
         """The first video stream that is a film and not an attached picture."""
-        return next((s for s in self.streams if s.video is not None and not s.video.attached_picture), None)
+        return next(iter(self.films), None)
+
+    @property
+    def films(self) -> tuple[StreamInfo, ...]:
+        return tuple(s for s in self.streams if s.is_film)
 
     @property
     def playing_seconds(self) -> float | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
 
 from pyprocessor.models.media import Input, InputFolder
 from pyprocessor.models.profile import Profile
@@ -234,8 +233,8 @@ class RunRequest:
         return f"{first} and {len(others)} more" if others else first
 
 
-class Listener(Protocol):
-    """Called back on the engine's own thread, so every method must return at once."""
+class Listener:
+    """Called back on the engine's own thread, so every method must return at once; by default sentences are logged."""
 
     def found(self, files: int, listing_done: bool) -> None:
         """So many files were listed up to now."""
@@ -254,6 +253,9 @@ class Listener(Protocol):
 
     def notice(self, level: str, text: str) -> None:
         """One plain sentence; `level` is "info", "warning" or "error"."""
+        import logging  # takes some milliseconds, and the command does without
+
+        logging.getLogger("pyprocessor").log(logging.getLevelNamesMapping()[level.upper()], "%s", text)
 
     def tick(self, snapshot: RunSnapshot) -> None:
         """How far the run is; at least once a second."""

@@ -14,6 +14,14 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1].replace("\\udc", "\\x") for c in text)
 
 
+def sentence(text: str, most: int) -> str:
+    """The text as one line of at most so many characters that ends a sentence."""
+    line = one_line(" ".join(text.split()))
+    if len(line) > most:
+        line = line[: most - 3] + "..."
+    return line if line.endswith((".", "!", "?")) else f"{line}."
+
+
 def display(path: bytes) -> str:
     """The path as one printable line."""
     return one_line(os.fsdecode(path))

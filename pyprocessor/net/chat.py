@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from pyprocessor.errors import FailureKind, JobError
-from pyprocessor.net.http import ask, garbled, server_of
+from pyprocessor.models.urls import host_of
+from pyprocessor.net.http import ask, garbled
 from pyprocessor.net.keys import key
 
 _WHY = {
@@ -38,11 +39,11 @@ async def complete(
         choice = answer["choices"][0]
         text, reason = choice["message"]["content"], choice.get("finish_reason")
     except (LookupError, TypeError, AttributeError) as error:
-        raise garbled(server_of(url)) from error
+        raise garbled(host_of(url)) from error
     if reason in _WHY:
-        raise JobError(FailureKind.UNAVAILABLE, f"{server_of(url)} {_WHY[reason]}.")
+        raise JobError(FailureKind.UNAVAILABLE, f"{host_of(url)} {_WHY[reason]}.")
     if reason == "content_filter":
-        raise JobError(FailureKind.UNSUPPORTED, f"{server_of(url)} refuses to write of what the text is about.")
+        raise JobError(FailureKind.UNSUPPORTED, f"{host_of(url)} refuses to write of what the text is about.")
     if not isinstance(text, str) or not text.strip():
-        raise garbled(server_of(url))
+        raise garbled(host_of(url))
     return text

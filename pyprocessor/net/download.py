@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pyprocessor.errors import FailureKind, JobError
+from pyprocessor.models.extras import check_installed
 from pyprocessor.models.wording import one_line, size
 from pyprocessor.net import addresses
 from pyprocessor.net.http import retry_after
@@ -78,11 +79,9 @@ async def download(
     `checksum` is `ALGORITHM:HEX`. Returns the address that it came from in the end, bytes, the server's word for its
     type, the checksum where one was asked for, and warnings.
     """
-    try:
-        import httpx
-    except ImportError as error:
-        text = "Downloading needs httpx, which is not installed; pip install 'pyprocessor[download]'."
-        raise JobError(FailureKind.UNSUPPORTED, text) from error
+    check_installed("httpx", "Downloading", "download")
+    import httpx
+
     rules = Rules(schemes, hosts, allow_private, max_bytes)
     # No connection is used twice: one that was made to a host would stand for another one at the same address. Proxies
     # are not used unless private addresses are allowed, since a proxy does its own lookups.

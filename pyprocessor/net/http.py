@@ -17,7 +17,8 @@ from http import HTTPStatus
 from typing import Any
 
 from pyprocessor.errors import FailureKind, JobError
-from pyprocessor.models.wording import duration, one_line
+from pyprocessor.models.extras import check_installed
+from pyprocessor.models.wording import duration, one_line, sentence
 
 CONNECT_SECONDS = 20.0
 MOST_ANSWER_BYTES = 16 << 20
@@ -85,6 +86,8 @@ def refusal(status: int, headers: Mapping[str, str], name: str, said: str = "") 
     answered = f"{name} answered with status {status}{phrase}"
     if status in _FORBIDDEN:
         return JobError(FailureKind.PERMISSION, f"{answered}; see to the key, and what its account may do.")
+    if status == HTTPStatus.NOT_FOUND and not said:
+        return JobError(FailureKind.UNSUPPORTED, f"{answered}; see to the address and the model.")
     quoted = f"{answered}: {said}" if said else f"{answered}."
     if status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return JobError(FailureKind.UNAVAILABLE, quoted, retry_after_seconds=retry_after(headers))
@@ -113,17 +116,10 @@ def garbled(name: str) -> JobError:
     return JobError(FailureKind.UNAVAILABLE, f"{name} answered with what is no answer of such an API.")
 
 
-def server_of(url: str) -> str:
-    """Return what a server is called in sentences."""
-    return url.partition("://")[2].partition("/")[0].rpartition("@")[2]
-
-
 def _library() -> Any:
-    try:
-        import httpx
-    except ImportError as error:
-        text = "An API is asked with httpx, which is not installed; pip install 'pyprocessor[openai]'."
-        raise JobError(FailureKind.UNSUPPORTED, text) from error
+    check_installed("httpx", "Asking an API", "openai")
+    import httpx
+
     return httpx
 
 
@@ -159,9 +155,4 @@ def _plain(error: Exception, key: str) -> str:
 
 
 def _shortened(text: str, key: str) -> str:
-    if key:
-        text = text.replace(key, "(the key)")
-    line = one_line(" ".join(text.split()))
-    if len(line) > LONGEST_QUOTE:
-        line = line[: LONGEST_QUOTE - 3] + "..."
-    return line if line.endswith((".", "!", "?")) else f"{line}."
+    return sentence(text.replace(key, "(the key)") if key else text, LONGEST_QUOTE)

@@ -10,7 +10,6 @@ import asyncio
 import json
 import os
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any, BinaryIO
 
 NOTES_SUFFIX = ".notes"
@@ -46,9 +45,7 @@ class Kept:
             self.restart("", None)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()
 
     @property

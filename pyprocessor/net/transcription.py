@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from pyprocessor.errors import FailureKind, JobError
-from pyprocessor.net.http import ask, garbled, server_of
+from pyprocessor.models.urls import host_of
+from pyprocessor.net.http import ask, garbled
 from pyprocessor.net.keys import key
 
 _LANGUAGES = """
@@ -74,7 +75,7 @@ async def transcribe(
             "dropped": [],
         }
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise garbled(server_of(url)) from error
+        raise garbled(host_of(url)) from error
     with open(output, "w", encoding="utf-8") as written:
         json.dump(document, written, ensure_ascii=False)
     return {"segments": len(segments)}

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from pyprocessor.errors import FailureKind, JobError
-from pyprocessor.models.wording import one_line, size
+from pyprocessor.models.extras import check_installed
+from pyprocessor.models.wording import one_line, sentence, size
 from pyprocessor.net.addresses import public_only
 from pyprocessor.workers.call_main import progress
 
@@ -41,12 +42,10 @@ def fetch(
     """
     if not allow_private:
         sys.modules.update({name: None for name in _HIDDEN if name not in sys.modules})  # type: ignore[misc]
-    try:
-        import yt_dlp
-        from yt_dlp.downloader import FFmpegFD
-    except ImportError as error:
-        text = "This needs yt-dlp, which is not installed; pip install 'pyprocessor[youtube]'."
-        raise JobError(FailureKind.UNSUPPORTED, text) from error
+    check_installed("yt-dlp", "This", "youtube")
+    import yt_dlp
+    from yt_dlp.downloader import FFmpegFD
+
     FFmpegFD.available = FFmpegFD.can_download = classmethod(lambda *_, **__: False)
     said = _Said()
     options: dict[str, Any] = {
@@ -68,7 +67,8 @@ def fetch(
         "progress_hooks": [_Bound(max_bytes).look],
         **({} if allow_private else {"proxy": ""}),
     }
-    with _lookups(allow_private) as refused:
+    lookups: AbstractContextManager[list[str]] = nullcontext([]) if allow_private else public_only()
+    with lookups as refused:
         try:
             with yt_dlp.YoutubeDL(options) as loader:
                 found = loader.extract_info(url, download=False)
@@ -79,10 +79,6 @@ def fetch(
     told = {name: found[name] for name in _TOLD if found.get(name) is not None}
     entries = {"entries": len(found["entries"])} if found.get("_type") == "playlist" else {}
     return {**told, **entries, "files": files, "warnings": said.warnings}
-
-
-def _lookups(allow_private: bool) -> contextlib.AbstractContextManager[list[str]]:
-    return contextlib.nullcontext([]) if allow_private else public_only()
 
 
 class _Said:
@@ -199,6 +195,4 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 def _plain(text: str) -> str:
     """A message of yt-dlp, without its mark and its wish for reports."""
-    short = text.removeprefix("ERROR: ").partition("; please report this issue")[0]
-    short = one_line(" ".join(short.split()))[:_LONGEST_TEXT]
-    return short if short.endswith((".", "!", "?")) else f"{short}."
+    return sentence(text.removeprefix("ERROR: ").partition("; please report this issue")[0], _LONGEST_TEXT)

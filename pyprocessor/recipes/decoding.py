@@ -17,7 +17,7 @@ def decoded(path: bytes, media: MediaInfo, *, threads: int, output_name: str) ->
     for stream in media.streams:
         if stream.decoder is not None:
             options += ((f"c:{stream.index}", stream.decoder),)
-        if stream.video is not None and not stream.video.attached_picture:
+        if stream.is_film:
             # Each picture as it comes: none is dropped or doubled for a rate.
             one = MappedStream((0, stream.index), "v", "wrapped_avframe", options=(("fps_mode", "passthrough"),))
             streams.append(one)

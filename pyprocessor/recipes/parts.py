@@ -12,16 +12,7 @@ from fractions import Fraction
 
 from pyprocessor.ffmpeg.invocation import Filter, Input, Invocation, MappedStream, Options
 from pyprocessor.inspect.contract import Action, Contract, StreamPlan, contract, same_frame_rate
-from pyprocessor.models import (
-    Deinterlace,
-    MediaInfo,
-    Profile,
-    Source,
-    StreamInfo,
-    StreamKind,
-    VideoInfo,
-    VideoSettings,
-)
+from pyprocessor.models import Deinterlace, MediaInfo, Profile, Source, StreamInfo, StreamKind, VideoInfo, VideoSettings
 from pyprocessor.models.encoders import MP4_FAMILY, muxer, video_encoder
 from pyprocessor.recipes.transcode import Recipe, last_unequally, recipe
 

@@ -11,15 +11,15 @@ import math
 import re
 from dataclasses import dataclass, replace
 
+from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.ffmpeg.invocation import Filter, Invocation, MappedStream
-from pyprocessor.inspect.contract import Action, Contract, contract
+from pyprocessor.inspect.contract import Action, Contract, can_be_decoded, contract
 from pyprocessor.models import (
     AudioSettings,
     MediaInfo,
     MediaNote,
     Profile,
     Source,
-    StreamInfo,
     StreamKind,
     VideoSettings,
 )
@@ -62,10 +62,18 @@ class Loudness:
         return not all(map(math.isfinite, (self.integrated, self.peak, self.range, self.threshold, self.offset)))
 
 
+def check_sound(media: MediaInfo) -> None:
+    """Raise JobError where a file has no sound that `raw_sound` can decode."""
+    if not media.audio:
+        raise JobError(FailureKind.BAD_INPUT, "The file has no sound.")
+    if not any(stream.frames != 0 and can_be_decoded(stream) for stream in media.audio):
+        raise JobError(FailureKind.BAD_INPUT, "Nothing of the file's sound can be decoded.")
+
+
 def raw_sound(media: MediaInfo, source: Source, *, threads: int, output_name: str) -> Invocation:
     """Decode the sound of a file as raw samples, 16 kHz mono of 16 bits, from the file's very beginning on.
 
-    Where the sound begins later than the file or has gaps, there is silence. Raises JobError where it has no sound.
+    Where the sound begins later than the file or has gaps, there is silence.
     """
     made = recipe(_SOUND, media, contract(_SOUND, media), source, threads=threads, output_name=output_name).invocation
     (stream,) = made.output.streams
@@ -143,17 +151,13 @@ def remuxed(media: MediaInfo, source: Source, *, threads: int, output_name: str)
 
 def container_of(media: MediaInfo) -> str:
     """The container that holds what a file has, and also the extension of its name."""
-    return copied_container(media, tuple(stream.index for stream in (*media.audio, *_films(media))))
+    return copied_container(media, tuple(stream.index for stream in (*media.audio, *media.films)))
 
 
 def _clean(media: MediaInfo) -> Profile:
     container = container_of(media)
-    video = VideoSettings(all_tracks=True) if _films(media) else None
+    video = VideoSettings(all_tracks=True) if media.films else None
     return Profile("clean", "", container=container, extension=container, video=video)
-
-
-def _films(media: MediaInfo) -> list[StreamInfo]:
-    return [s for s in media.streams if s.video is not None and not s.video.attached_picture]
 
 
 def _copy(stream: MappedStream) -> MappedStream:

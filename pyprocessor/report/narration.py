@@ -72,12 +72,6 @@ class Narrator(Listener):
             text = f"The listing is complete: {count(files, 'file')}."
             self.show(Message(Level.DEBUG, "found", text, {"files": files}))
 
-    def queued(self, jobs: int, media_seconds: float) -> None:
-        """Only bars show totals."""
-
-    def progressed(self, job_id: str, media_seconds_done: float, speed: float | None) -> None:
-        """Only bars show single files."""
-
     def started(self, job_id: str, name: str, media_seconds: float | None) -> None:
         shown = one_line(name)
         self._names[job_id] = shown

@@ -43,7 +43,8 @@ class Summary:
 
     Earlier runs settled `done_before` and `failed_before`, of a run that has not ended all that the journal holds.
     Bytes and media seconds are of the succeeded files, `seconds` is wall time. `failures` has the first failed jobs and
-    the paths of their logs; `losses` how many files have each kind, `names_by_loss` the first of them.
+    the paths of their logs, `warnings` the first of those whose results have any (`warned` counts them); `losses` how
+    many files have each kind, `names_by_loss` the first of them.
     """
 
     run: RunRow
@@ -60,6 +61,8 @@ class Summary:
     bytes_after: int = 0
     media_seconds: float = 0.0
     failures: list[tuple[JobRow, bytes | None]] = field(default_factory=list)
+    warnings: list[tuple[JobRow, list[str]]] = field(default_factory=list)
+    warned: int = 0
     skip_reasons: Counter[str] = field(default_factory=Counter)
     losses: Counter[str] = field(default_factory=Counter)
     names_by_loss: dict[str, list[bytes]] = field(default_factory=lambda: defaultdict(list))
@@ -95,6 +98,10 @@ def summarise(journal: JournalReader, run: RunRow, *, now: float, log_of: LogOf)
     for row in journal.jobs(run_id=run.id) if counts.total else ():
         if row.origin is Origin.CHILD:
             continue  # counts for the job that is made of it
+        warnings = _warnings(row) if row.state is JobState.SUCCEEDED else []
+        if warnings:
+            made.warned += 1
+            made.warnings += [(row, warnings)] if made.warned <= MOST_NAMES else []
         if row.state is JobState.SUCCEEDED and row.produced is not None:
             made.bytes_before += row.source.size_bytes
             made.bytes_after += row.produced.size_bytes
@@ -110,6 +117,15 @@ def summarise(journal: JournalReader, run: RunRow, *, now: float, log_of: LogOf)
             reason = row.reason.removeprefix(display(row.source.relative)).lstrip(" :")
             made.skip_reasons[reason or "no reason given"] += 1
     return made
+
+
+def _warnings(row: JobRow) -> list[str]:
+    """What the task that made its result warns of; what is no list of texts is passed over."""
+    if row.result is None or '"warnings"' not in row.result:
+        return []
+    result = json.loads(row.result)
+    found = result.get("warnings") if isinstance(result, dict) else None
+    return list(map(str, found)) if isinstance(found, list) else []
 
 
 # ---------------------------------------------------------------- text
@@ -136,6 +152,14 @@ def text(
         lines += ["    " + display(name) for name in summary.names_by_loss[kind]]
         if files > MOST_NAMES:
             lines.append(f"    ... and {count(files - MOST_NAMES, 'more file')}")
+    if summary.warnings:
+        lines += ["", "Warnings:"]
+    for row, warnings in summary.warnings:
+        others = f" (and {len(warnings) - 1} more: `pyprocessor jobs show`)" if len(warnings) > 1 else ""
+        said = about(display(row.source.relative), one_line(warnings[0]) + others)
+        lines += wrapped(said, width, margin="  ", indent="  ")
+    if summary.warned > MOST_NAMES:
+        lines.append(f"  ... and {count(summary.warned - MOST_NAMES, 'more file')}")
     if summary.failures:
         lines += ["", "Failed:"]
     for row, log in summary.failures:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pyprocessor.models import Backend, Cost
+from pyprocessor.models.extras import check_installed
+from pyprocessor.models.urls import host_of, is_plain_url
 from pyprocessor.speech import pocketsphinx_backend, whisper_backend
-from pyprocessor.speech.extras import check_installed
 
 OPENAI, WHISPER, POCKETSPHINX = "openai", "faster-whisper", "pocketsphinx"
 _FUNCTIONS = {
@@ -32,7 +33,7 @@ class BackendParams:
 
     backend: Literal["openai", "faster-whisper", "pocketsphinx"] = "openai"
     name: str = ""
-    """What it is called in `status` and in the journal; by default what it is."""
+    """What it is called in `status` and in the journal; by default the server, else what it is."""
     model: str = ""
     """By default `whisper-1`, `small`, `en-us`."""
     url: str = "https://api.openai.com/v1"
@@ -56,14 +57,16 @@ class BackendParams:
             raise ValueError(f"`per_minute` is {self.per_minute:g}, but has to be more than 0")
         if self.key_from and not self.key_from.startswith(("env:", "file:")):
             raise ValueError("`key_from` has to be env:NAME or file:PATH: keys themselves stand in no job")
-        if self.backend == OPENAI and not self.url.startswith(("https://", "http://")):
-            raise ValueError(f"`url` is {self.url!r}, but has to begin with https:// or http://")
+        if self.backend == OPENAI and not is_plain_url(self.url):
+            raise ValueError(
+                "`url` has to be an address such as https://api.openai.com/v1, without a name or key in it"
+            )
         if self.backend == POCKETSPHINX and self.model not in ("", _MODELS[POCKETSPHINX]):
             raise ValueError(f"`model` is {self.model!r}, but pocketsphinx has the model en-us alone")
 
     @property
     def known_as(self) -> str:
-        return self.name or self.backend
+        return self.name or (host_of(self.url) if self.backend == OPENAI else self.backend)
 
     @property
     def used_model(self) -> str:

@@ -79,11 +79,14 @@ def quietest(samples: array[int]) -> int:
 
 def samples_of(path: bytes, begin: int, end: int) -> array[int]:
     """Return samples of raw sound, as many of them as there are. Raises OSError."""
-    samples: array[int] = array("h")
     with open(path, "rb") as file:
         file.seek(begin * SAMPLE_BYTES)
-        data = file.read((end - begin) * SAMPLE_BYTES)
-    samples.frombytes(data[: len(data) // SAMPLE_BYTES * SAMPLE_BYTES])
+        return as_samples(file.read((end - begin) * SAMPLE_BYTES))
+
+
+def as_samples(sound: bytes) -> array[int]:
+    """Return the samples of raw sound."""
+    samples = array("h", sound[: len(sound) // SAMPLE_BYTES * SAMPLE_BYTES])
     if sys.byteorder == "big":
         samples.byteswap()
     return samples

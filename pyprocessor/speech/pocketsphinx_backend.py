@@ -8,16 +8,15 @@ from __future__ import annotations
 import io
 import json
 import re
-import sys
 import wave
-from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cache
+from statistics import fmean
 from typing import Any
 
 from pyprocessor.errors import FailureKind, JobError
-from pyprocessor.speech.cutting import RATE, SAMPLE_BYTES, quietest
-from pyprocessor.speech.extras import check_installed
+from pyprocessor.models.extras import check_installed
+from pyprocessor.speech.cutting import RATE, SAMPLE_BYTES, as_samples, quietest
 
 REAL_TIME_FACTOR = 0.35
 """CPU-seconds for a second of sound, the median of 11 recordings (0.15 to 0.56)."""
@@ -88,10 +87,8 @@ def _utterances(sound: bytes) -> Iterator[tuple[int, int]]:
 def _shortened(sound: bytes, begin: int, end: int) -> Iterator[tuple[int, int]]:
     longest = int(_LONGEST_SECONDS * RATE)
     while end - begin > longest:
-        searched = array("h", sound[(begin + longest // 2) * SAMPLE_BYTES : (begin + longest) * SAMPLE_BYTES])
-        if sys.byteorder == "big":
-            searched.byteswap()
-        at = begin + longest // 2 + quietest(searched)
+        half = begin + longest // 2
+        at = half + quietest(as_samples(sound[half * SAMPLE_BYTES : (begin + longest) * SAMPLE_BYTES]))
         yield begin, at
         begin = at
     yield begin, end
@@ -121,10 +118,5 @@ def _segment(words: list[tuple[float, float, str, float]]) -> dict[str, Any]:
         "start": round(words[0][0], 2),
         "end": round(words[-1][1], 2),
         "text": " ".join(word for _, _, word, _ in words),
-        "confidence": round(_mean(share for _, _, _, share in words), 4),
+        "confidence": round(fmean(min(share, 1.0) for _, _, _, share in words), 4),
     }
-
-
-def _mean(shares: Iterable[float]) -> float:
-    bounded = [min(share, 1.0) for share in shares]
-    return sum(bounded) / len(bounded)

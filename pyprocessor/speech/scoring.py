@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pyprocessor.speech.extras import check_installed
+from pyprocessor.models.extras import check_installed
 
 
 def word_error_rate(reference: Sequence[str], hypothesis: Sequence[str]) -> float:

@@ -5,10 +5,10 @@ Lines of 42 characters, two of them, up to seven seconds, is what broadcasters a
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from html import escape
 
 from pyprocessor.speech.transcripts import Segment
 
@@ -28,6 +28,10 @@ class Cue:
     start: float
     end: float
     lines: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines)
 
 
 def cues(segments: Iterable[Segment]) -> list[Cue]:
@@ -51,7 +55,7 @@ def cues(segments: Iterable[Segment]) -> list[Cue]:
 def srt(shown: Sequence[Cue]) -> str:
     """The cues as SubRip."""
     return "".join(
-        f"{number}\n{_clock(cue.start, ',')} --> {_clock(cue.end, ',')}\n{_plain(cue)}\n\n"
+        f"{number}\n{timestamp(cue.start, ',')} --> {timestamp(cue.end, ',')}\n{cue.text.replace('-->', '->')}\n\n"
         for number, cue in enumerate(shown, start=1)
     )
 
@@ -59,7 +63,8 @@ def srt(shown: Sequence[Cue]) -> str:
 def vtt(shown: Sequence[Cue]) -> str:
     """The cues as WebVTT."""
     return "WEBVTT\n\n" + "".join(
-        f"{_clock(cue.start, '.')} --> {_clock(cue.end, '.')}\n{_escaped(cue)}\n\n" for cue in shown
+        f"{timestamp(cue.start, '.')} --> {timestamp(cue.end, '.')}\n{escape(cue.text, quote=False)}\n\n"
+        for cue in shown
     )
 
 
@@ -89,18 +94,7 @@ def _lines(text: str) -> list[str]:
     return balanced if all(len(line) <= LINE_CHARACTERS for line in balanced) else full
 
 
-def _clock(seconds: float, point: str) -> str:
-    milliseconds = round(seconds * 1000)
-    minutes, rest = divmod(milliseconds, 60_000)
-    return f"{minutes // 60:02}:{minutes % 60:02}:{rest // 1000:02}{point}{rest % 1000:03}"
-
-
-_ARROW = re.compile(r"-->")
-
-
-def _plain(cue: Cue) -> str:
-    return _ARROW.sub("->", "\n".join(cue.lines))
-
-
-def _escaped(cue: Cue) -> str:
-    return "\n".join(cue.lines).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+def timestamp(seconds: float, point: str = ",") -> str:
+    """A time as SubRip has it, or WebVTT with a full stop as `point`."""
+    minutes, milliseconds = divmod(max(0, round(seconds * 1000)), 60_000)
+    return f"{minutes // 60:02}:{minutes % 60:02}:{milliseconds // 1000:02}{point}{milliseconds % 1000:03}"

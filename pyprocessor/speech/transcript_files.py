@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from pyprocessor.errors import FailureKind, JobError
+from pyprocessor.speech.subtitles import LINE_CHARACTERS
 
 ENDINGS = (".txt", ".srt", ".vtt", ".json")
 MOST_BYTES = 16 << 20
-LINE_CHARACTERS = 42
-"""Of a line of subtitles, as broadcasters have it."""
 ARROW = "-->"
 
 
@@ -90,7 +89,7 @@ def _of_cues(text: str, ending: str) -> Transcript:
 def _of_json(text: str) -> Transcript:
     try:
         document = json.loads(text)
-        texts = tuple(_one_line(segment["text"]) for segment in document["segments"])
+        texts = tuple(" ".join(segment["text"].split()) for segment in document["segments"])
     except (ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
         what = "It is no transcript in JSON, which has a list `segments` whose parts have a `text`."
         raise JobError(FailureKind.BAD_INPUT, what) from error
@@ -101,10 +100,6 @@ def _document(document: dict[str, Any], texts: Sequence[str]) -> str:
     segments = [{**segment, "text": text} for segment, text in zip(document["segments"], texts, strict=True)]
     whole = {"text": " ".join(texts)} if isinstance(document.get("text"), str) else {}
     return json.dumps({**document, **whole, "segments": segments}, ensure_ascii=False, indent=1) + "\n"
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
 
 
 def _wrapped(text: str, height: int) -> list[str]:

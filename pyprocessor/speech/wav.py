@@ -43,12 +43,8 @@ def stands_at(path: bytes) -> float:
     """Return where a WAV file of ours begins in its source, in seconds; 0 of any other file. Raises OSError."""
     with open(path, "rb") as file:
         head, chunk, bext = file.read(12), file.read(_CHUNK.size), file.read(_BEXT.size)
-    if (
-        head[:4] != b"RIFF"
-        or head[8:] != b"WAVE"
-        or chunk != _CHUNK.pack(b"bext", _BEXT.size)
-        or len(bext) < _BEXT.size
-    ):
+    is_wave = head[:4] + head[8:] == b"RIFFWAVE"
+    if not is_wave or chunk != _CHUNK.pack(b"bext", _BEXT.size) or len(bext) < _BEXT.size:
         return 0.0
     _, originator, _, _, _, reference, _, _ = _BEXT.unpack(bext)
     return reference / RATE if originator.rstrip(b"\0") == ORIGINATOR else 0.0

@@ -14,9 +14,10 @@ from functools import lru_cache
 from typing import Any
 
 from pyprocessor.errors import FailureKind, JobError
+from pyprocessor.models.extras import check_installed
+from pyprocessor.models.wording import sentence
 from pyprocessor.speech.cutting import RATE
 from pyprocessor.speech.dropped import Stretch, uncovered
-from pyprocessor.speech.extras import check_installed
 
 COMPUTE_TYPE = "int8"
 _MIB = 1 << 20
@@ -44,6 +45,7 @@ _LOADING_SECONDS_PER_MIB = 0.004
 SURELY_SPEECH, MAYBE_SPEECH = 0.5, 0.25
 """Probabilities of the detector of speech: from the first one on it is decoded, from the second one on reported."""
 _WHY_DETECTOR, _WHY_MODEL = "not taken for speech", "the model gave no words for it"
+_LONGEST_REASON = 1000
 _NAME = re.compile(r"[\w.-]+(?:/[\w.-]+)?", re.ASCII)
 
 
@@ -96,7 +98,7 @@ def model_bytes(model: str) -> int:
     if os.path.isdir(model) or model.startswith((os.sep, ".", "~")) or model.count(os.sep) > 1:
         missing = [name for name in _FILES if not os.path.isfile(os.path.join(model, name))]
         if missing:
-            text = f"{model} is no folder of a model for faster-whisper: {', '.join(missing)} is missing"
+            text = f"{model} is no folder of a model for faster-whisper: it lacks {', '.join(missing)}"
             raise JobError(FailureKind.BAD_INPUT, f"{text}; give the folder that holds it, or a name such as small.")
         return os.path.getsize(os.path.join(model, _FILES[0]))
     if not _NAME.fullmatch(model):
@@ -137,9 +139,11 @@ def loaded_model(model: str, device: str, compute_type: str, threads: int, allow
     except (ValueError, RuntimeError, OSError) as error:
         if os.path.isdir(model):
             text = f"The model in {model} cannot be loaded: {_sentence(error)}"
+        elif allow_download:
+            text = f"The model {model!r} cannot be fetched from the Hugging Face hub: {_sentence(error)}"
         else:
             text = f"The model {model!r} is not on this machine; give the folder of one, or allow_download: true to"
-            text += f" fetch it from the Hugging Face hub ({_sentence(error).rstrip('.')})."
+            text += " fetch it from the Hugging Face hub."
         raise JobError(FailureKind.BAD_INPUT, text) from error
 
 
@@ -183,5 +187,4 @@ def _decoded(
 
 
 def _sentence(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if text.endswith(".") else f"{text}."
+    return sentence(str(error) or type(error).__name__, _LONGEST_REASON)

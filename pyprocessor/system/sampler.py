@@ -14,14 +14,7 @@ from dataclasses import replace
 import psutil
 
 from pyprocessor.models import Reading
-from pyprocessor.system.cgroups import (
-    MemoryLimit,
-    cores,
-    find_levels,
-    membership,
-    memory_limits,
-    oom_kill_files,
-)
+from pyprocessor.system.cgroups import MemoryLimit, cores, find_levels, membership, memory_limits, oom_kill_files
 from pyprocessor.system.filesystems import free_disk_bytes
 from pyprocessor.system.kernel import average_of_10_seconds, entry, read
 from pyprocessor.system.process_trees import ProcessCpu, ProcessTrees

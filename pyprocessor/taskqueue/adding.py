@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from pyprocessor.errors import UsageError
@@ -13,7 +13,6 @@ from pyprocessor.journal.rows import JobRow
 from pyprocessor.journal.waiting import Submission
 from pyprocessor.models import ProductOf, Source
 from pyprocessor.models.products import MAIN
-from pyprocessor.taskqueue.records import BatchTask
 from pyprocessor.tasks.registry import task
 
 FILE, FILES = "file_path", "file_paths"
@@ -21,50 +20,34 @@ Known = Callable[[str], JobRow | None]
 """What the journal has of an id."""
 
 
-@dataclass(frozen=True, slots=True)
-class Labels:
-    """What a task is to have beside itself."""
-
-    tenant: str | None = None
-    metadata: Mapping[str, Any] | None = None
-    after: tuple[str, ...] = ()
-    timeout: float | None = None
-
-
 def names_files(data: Mapping[str, Any]) -> bool:
     """Whether files are to be looked at, whose file system may not answer."""
     return FILE in data or FILES in data
 
 
-def submission_of(asked: BatchTask, labels: Labels, *, queue: str, key: str) -> Submission:
-    """The job of a task, called by its key. Raises UsageError with a line for each field that is wrong."""
-    if not isinstance(asked.data, Mapping):
-        raise UsageError(f"`data` must be a mapping, not {type(asked.data).__name__}.")
-    params = {name: value for name, value in asked.data.items() if name not in (FILE, FILES)}
-    document = {
-        "task": str(asked.task_type),
-        "key": key,
-        "params": params,
-        "inputs": _inputs(asked, labels.after),
-        "after": labels.after,
-        "priority": asked.priority,
-        "max_retries": asked.max_retries,
-        "tenant": labels.tenant,
-        "metadata": labels.metadata,
-        "timeout": labels.timeout,
-    }
+def submission_of(
+    task_type: str, data: Mapping[str, Any], queue: str, after: tuple[str, ...], **others: object
+) -> Submission:
+    """The job of a task; `others` are further fields of a job. Raises UsageError, a line for each that is wrong."""
+    if not isinstance(data, Mapping):
+        raise UsageError(f"`data` must be a mapping, not {type(data).__name__}.")
+    params = {name: value for name, value in data.items() if name not in (FILE, FILES)}
+    kind = str(task_type)
+    document = {"task": kind, "params": params, "inputs": _inputs(kind, data, after), "after": after, **others}
     try:
         return one_submission(document, queue=queue)
     except UsageError as error:
-        raise UsageError(str(error).replace("`inputs`", f"`{FILE}`")) from None
+        text = str(error).replace("`inputs`", f"`{FILE}`").replace('{"job": KEY}', '{"task": ID}')
+        raise UsageError(text) from None
 
 
-def _inputs(asked: BatchTask, after: tuple[str, ...]) -> list[object]:
-    data = asked.data
+def _inputs(task_type: str, data: Mapping[str, Any], after: tuple[str, ...]) -> list[object]:
     if FILE in data and FILES in data:
         raise UsageError(f"`{FILES}` stands beside `{FILE}`; give one of them.")
     if not names_files(data):
-        return [{"job": needed} for needed in after] if after and _reads(asked.task_type) else []
+        # A task that says that it needs an input reads what those before it made.
+        reads = after and getattr(task(task_type), "inputs", (0, None))[0]
+        return [{"job": needed} for needed in after] if reads else []
     given = [data[FILE]] if FILE in data else data[FILES]
     if not isinstance(given, list | tuple):
         raise UsageError(f"`{FILES}` must be a list, not {type(given).__name__}.")
@@ -72,12 +55,6 @@ def _inputs(asked: BatchTask, after: tuple[str, ...]) -> list[object]:
         {"job" if name == "task" else name: value for name, value in one.items()} if isinstance(one, Mapping) else one
         for one in given
     ]
-
-
-def _reads(task_type: str) -> bool:
-    """Whether a task says that it needs an input."""
-    least, _ = getattr(task(str(task_type)), "inputs", (0, None))
-    return bool(least)
 
 
 class Names:

@@ -22,7 +22,7 @@ class Bell:
             woken: asyncio.Future[None] = loop.create_future()
             with self._lock:
                 self._waiting.append((loop, woken))
-            if state():  # the bell may have rung before this one was there to hear it
+            if state():  # it may have changed between the first look and the entry in the list
                 return
             await woken
 

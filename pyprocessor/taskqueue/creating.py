@@ -56,8 +56,7 @@ def create_batch_processor(
         "cpu_limit_percent": cpu_limit_percent if cpu_limit_percent != 100 else None,
         "progress_interval_seconds": progress_interval,
     }
-    given = {called: value for called, value in limits.items() if value is not None}
-    loaded = profiles.load("default", overrides=profiles.overrides_of(given, called=lambda called: called))
+    loaded = profiles.load("default", overrides=profiles.overrides_of(limits, called=lambda called: called))
     for notice in loaded.notices:
         _log.warning("%s", notice)
     profile = replace(loaded.profile, batch=replace(loaded.profile.batch, most_jobs=max_workers))

@@ -9,8 +9,9 @@ from typing import Any
 
 from pyprocessor.engine.transitions import Transitions
 from pyprocessor.journal.journal import Journal
-from pyprocessor.models import FINAL_STATES, JobState, Origin, Outcome, OutcomeKind, RunSnapshot
+from pyprocessor.models import Origin, Outcome, OutcomeKind, RunSnapshot
 from pyprocessor.models.run import Listener
+from pyprocessor.models.wording import one_line
 from pyprocessor.taskqueue.bell import Bell
 from pyprocessor.taskqueue.feeding import Feed
 from pyprocessor.taskqueue.quality import Quality
@@ -73,15 +74,6 @@ class Follower(Listener):
             self._just_ended.clear()
         self._bell.ring()
 
-    def found(self, files: int, listing_done: bool) -> None:
-        pass
-
-    def queued(self, jobs: int, media_seconds: float) -> None:
-        pass
-
-    def progressed(self, job_id: str, media_seconds_done: float, speed: float | None) -> None:
-        pass
-
     def started(self, job_id: str, name: str, media_seconds: float | None) -> None:
         del name, media_seconds
         self._running.add(job_id)
@@ -109,11 +101,11 @@ class Follower(Listener):
             self._recovered += recovered
             if outcome.kind in _BAD:
                 self._failures.append(TaskFailure(job_id, row.task, outcome.failure, outcome.reason))
-                _log.warning("%s (%s): %s", row.name, row.task, outcome.reason)
+                _log.warning("%s (%s): %s", row.name, row.task, one_line(outcome.reason))
         self.says(row.task, outcome.result)
 
     def notice(self, level: str, text: str) -> None:
-        _log.log(logging.getLevelNamesMapping()[level.upper()], "%s", text)
+        super().notice(level, text)
         if level == "error":
             self.error = text
 
@@ -179,10 +171,3 @@ class Follower(Listener):
 
 def _tells_quality(result: str | None) -> bool:
     return result is not None and ('"quality"' in result or '"warnings"' in result)
-
-
-def is_again(state: JobState, *, cancelled_for: str, already_right: bool) -> bool:
-    """Whether a task that ended so begins anew when it is added once more."""
-    if state not in FINAL_STATES or state in (JobState.SUCCEEDED, JobState.KEPT_SOURCE) or already_right:
-        return False
-    return not (state is JobState.CANCELLED and cancelled_for)

@@ -32,13 +32,13 @@ from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import JobRow
 from pyprocessor.journal.waiting import Submission
-from pyprocessor.models import IN_HAND, Origin, Profile
+from pyprocessor.models import IN_HAND, JobState, Origin, Profile
 from pyprocessor.models.run import RunRequest
 from pyprocessor.state.journal_opening import change_without_run
 from pyprocessor.state.state_folder import state_folder
-from pyprocessor.taskqueue.adding import Labels, Names, data_of, names_files, submission_of
+from pyprocessor.taskqueue.adding import Names, data_of, names_files, submission_of
 from pyprocessor.taskqueue.bell import Bell
-from pyprocessor.taskqueue.following import Follower, is_again
+from pyprocessor.taskqueue.following import Follower
 from pyprocessor.taskqueue.records import SUCCEEDED, BatchProgress, BatchResult, BatchTask, TaskOutcome
 
 _log = logging.getLogger("pyprocessor")
@@ -105,12 +105,11 @@ class BatchProcessor:
             await asyncio.sleep(0)
             self._yielded = time.monotonic()
         keyed, key = key is not None, key if key is not None else uuid.uuid4().hex
-        asked = BatchTask("", task_type, data, priority, max_retries)
-        labels = Labels(tenant, metadata, (after,) if isinstance(after, str) else tuple(after), timeout)
-        if isinstance(data, Mapping) and names_files(data):
-            given = await asyncio.to_thread(submission_of, asked, labels, queue=self._name, key=key)
-        else:
-            given = submission_of(asked, labels, queue=self._name, key=key)
+        others = {"key": key, "priority": priority, "max_retries": max_retries}
+        others |= {"tenant": tenant, "metadata": metadata, "timeout": timeout}
+        needs = (after,) if isinstance(after, str) else tuple(after)
+        make = partial(submission_of, task_type, data, self._name, needs, **others)
+        given = await asyncio.to_thread(make) if isinstance(data, Mapping) and names_files(data) else make()
         while not (
             self._take_in(given, keyed) if (own := self._own) is None else await self._hand_over(given, keyed, own)
         ):
@@ -122,7 +121,7 @@ class BatchProcessor:
         """Write a task to the journal while no run is on."""
         self._begin_anew()
         if self._journal is None:
-            self._journal = self._opened.enter_context(change_without_run(self._output, self._warn))
+            self._journal = self._opened.enter_context(change_without_run(self._output, _log.warning))
         journal = self._journal
         given = self._named(given, journal)
         with journal.transaction():
@@ -370,17 +369,15 @@ class BatchProcessor:
             metadata=dict(row.metadata),
         )
 
-    @staticmethod
-    def _warn(sentence: str) -> None:
-        _log.warning("%s", sentence)
-
 
 def _reads(given: Submission) -> bool:
     return bool(given.job.source.path or given.job.inputs)
 
 
 def _begins_anew(row: JobRow) -> bool:
-    return is_again(row.state, cancelled_for=row.cancelled_for, already_right=row.already_right)
+    """Whether a task that is added once more is to be done again: it failed, or was cancelled itself."""
+    done = row.already_right or row.state in (JobState.SUCCEEDED, JobState.KEPT_SOURCE)
+    return row.final and not done and not (row.state is JobState.CANCELLED and row.cancelled_for)
 
 
 def _set(running: asyncio.Future[RunResult], ended: RunResult | BaseException) -> None:

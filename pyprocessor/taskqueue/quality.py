@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+_ALL = ""
+"""Stands for all types of tasks."""
 
 
 @dataclass(slots=True)
@@ -41,8 +45,9 @@ class Quality:
             return
         quality, warnings = result.get("quality"), result.get("warnings")
         for name, value in quality.items() if isinstance(quality, Mapping) else ():
-            if isinstance(value, int | float):
-                self._sums[task_type].setdefault(str(name), _Sums()).add(value)
+            if isinstance(value, int | float) and abs(value) <= sys.float_info.max:
+                for kind in (task_type, _ALL):
+                    self._sums[kind].setdefault(str(name), _Sums()).add(value)
         for warning in warnings if isinstance(warnings, list) else ():
             self._warnings[str(warning)] = None
 
@@ -52,13 +57,5 @@ class Quality:
 
     def metrics(self) -> dict[str, Any]:
         """The averages over all tasks, with those of each type in `by_task`."""
-        together: dict[str, _Sums] = {}
-        by_task: dict[str, dict[str, float]] = {}
-        for task_type, sums in self._sums.items():
-            by_task[task_type] = dict(one.named(name) for name, one in sums.items())
-            for name, one in sums.items():
-                whole = together.setdefault(name, _Sums())
-                whole.count += one.count
-                whole.total += one.total
-                whole.is_share &= one.is_share
-        return {**dict(one.named(name) for name, one in together.items()), "by_task": by_task}
+        by_task = {kind: dict(one.named(name) for name, one in sums.items()) for kind, sums in self._sums.items()}
+        return {**by_task.pop(_ALL, {}), "by_task": by_task}

@@ -70,7 +70,6 @@ class TaskOutcome:
 
 
 SUCCEEDED = (JobState.SUCCEEDED, JobState.KEPT_SOURCE, JobState.SKIPPED)
-FAILED = (JobState.FAILED, JobState.QUARANTINED)
 
 
 def _percent(part: int, whole: int) -> float:

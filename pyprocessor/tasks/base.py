@@ -168,7 +168,11 @@ class Plan:
 
 
 class Task(Protocol):
-    """A kind of work. All three methods raise `errors.JobError` for a job that cannot be done."""
+    """A kind of work. All three methods raise `errors.JobError` for a job that cannot be done.
+
+    It may also have `summary`, `takes`, `inputs` and `extensions`, see docs/api.md, and a method `whole`: it returns
+    the params with what they name, such as a profile, in its place, when a job is submitted.
+    """
 
     name: str
 
@@ -180,24 +184,6 @@ class Task(Protocol):
 
     def run(self, work: Work) -> Steps:
         """Yield the steps to run; return what was made and verified."""
-
-
-class Described(Task, Protocol):
-    """A kind of work that says what it takes, so that its jobs are checked when they are submitted."""
-
-    summary: str
-    """One line for people, without a full stop."""
-    takes: type
-    """The dataclass of its params, see `tasks.params`."""
-    inputs: tuple[int, int | None]
-    """How many inputs a job of it has, at least and at most; None is any number."""
-
-
-class Naming(Task, Protocol):
-    """A kind of work whose params may name what is kept elsewhere, such as a profile."""
-
-    def whole(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The params with that in its place, when a job is submitted. Raises UsageError."""
 
 
 class Divisible(Task, Protocol):

@@ -148,6 +148,6 @@ def _tracks(media: MediaInfo, times: Timeline) -> dict[StreamKind, list[Track]]:
     """The tracks of a file that are compared, in order, covers left out."""
     found = defaultdict(list)
     for stream in media.streams:
-        if stream.index in times.tracks and not (stream.video is not None and stream.video.attached_picture):
+        if stream.index in times.tracks and (stream.is_film or stream.video is None):
             found[stream.kind].append(times.tracks[stream.index])
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Any
@@ -21,7 +21,7 @@ from pyprocessor.tasks.params import params_as, profile_of
 
 MOST_CHUNKS = 2000
 """Of one job, which knows all of them at once; `pyprocessor chunk` takes them one after another."""
-MANIFEST = "manifest.json"
+MANIFEST, MAKER = "manifest.json", "pyprocessor"
 _WHOLE = "whole"
 _CPU_SECONDS, _MEMORY_BYTES = 0.05, 24 << 20
 
@@ -115,14 +115,23 @@ class ChunkFilm:
         files = {chunk["file"]: child.products[MAIN] for chunk, child in zip(chunks, work.children, strict=True)}
         gather(work.path(made), files)
         segments = [_segment(chunk, child.result) for chunk, child in zip(chunks, work.children, strict=True)]
-        head = {"version": 1, "made_by": "pyprocessor", "source": os.fsdecode(work.inputs[0].path), "complete": True}
         with open(os.path.join(work.path(made), MANIFEST.encode("ascii")), "x", encoding="utf-8") as file:
-            file.write(json.dumps({**head, "segments": segments}, indent=1) + "\n")
+            file.write(manifest(work.inputs[0].path, segments, complete=True))
         return Done(products=(Made(made),), result={"chunks": len(chunks), "left_out": work.found["left_out"]})
 
 
 def _segment(chunk: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
-    start, end = chunk["start_time"], chunk["end_time"]
-    facts = {name: result[name] for name in ("frames", "packets", "seconds")}
-    named = {"sequence": chunk["sequence"], "file": chunk["file"], "start": start, "end": end}
-    return {**named, "duration": round(end - start, 6), "failed": False, **facts}
+    about = segment(chunk["sequence"], chunk["file"], chunk["start_time"], chunk["end_time"], failed=False)
+    return about | {name: result[name] for name in ("frames", "packets", "seconds")}
+
+
+def segment(sequence: int, file: str | None, start: float, end: float, *, failed: bool) -> dict[str, Any]:
+    """What a manifest says of a chunk, before what was found in it."""
+    about = {"sequence": sequence, "file": file, "start": start, "end": end}
+    return {**about, "duration": round(end - start, 6), "failed": failed}
+
+
+def manifest(source: bytes, segments: Sequence[Mapping[str, Any]], *, complete: bool, **about: Any) -> str:
+    """The manifest of the chunks of a source, as JSON."""
+    head = {"version": 1, "made_by": MAKER, "source": os.fsdecode(source), "complete": complete}
+    return json.dumps({**head, **about, "segments": segments}, indent=1) + "\n"

@@ -10,6 +10,7 @@ import os
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from operator import attrgetter
 from typing import Any
 
 from pyprocessor.errors import FailureKind, JobError
@@ -23,6 +24,7 @@ from pyprocessor.tasks.chunk_processors import Processor
 MOST_CHUNKS = 100_000
 _SAME_SECONDS = 1e-6
 """Times that differ by less are one: they come from a container's whole ticks."""
+_time = attrgetter("time")
 _SETTLED_SECONDS = 3.0
 """How far a recording has to have gone on behind a chunk: sound may come behind the pictures that it belongs to."""
 
@@ -123,10 +125,6 @@ class Cutting:
         safe = self.index.safe_cuts
         found = bisect_left(safe, self.stop - _SAME_SECONDS, key=_time)
         return (self.index.duration, None) if found == len(safe) else (safe[found].time, safe[found])
-
-
-def _time(cut: Cut) -> float:
-    return cut.time
 
 
 def check_writable(index: PictureIndex, profile: Profile | None) -> None:

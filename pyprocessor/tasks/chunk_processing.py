@@ -11,15 +11,7 @@ from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.ffmpeg.diagnosis import check
 from pyprocessor.ffmpeg.invocation import Invocation
 from pyprocessor.ffmpeg.run import Finished
-from pyprocessor.models import (
-    Cost,
-    CostFeatures,
-    InputLimits,
-    MediaInfo,
-    OutputFacts,
-    Profile,
-    Source,
-)
+from pyprocessor.models import Cost, CostFeatures, InputLimits, MediaInfo, OutputFacts, Profile, Source
 from pyprocessor.models.products import Product
 from pyprocessor.recipes.chunk import Range, copied, encoded
 from pyprocessor.tasks.base import Call, Done, Ffmpeg, Made, Plan, Returned, Step, Steps, Work

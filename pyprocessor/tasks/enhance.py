@@ -9,7 +9,9 @@ from typing import Any
 
 from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.models import Backend, Cost, InputLimits, Source
+from pyprocessor.models.extras import check_installed
 from pyprocessor.models.products import Product
+from pyprocessor.models.urls import host_of, is_plain_url
 from pyprocessor.speech.sentences import pieces
 from pyprocessor.speech.transcript_files import ARROW, ENDINGS, MOST_BYTES, Transcript, transcript
 from pyprocessor.tasks.base import Call, Done, Made, Plan, Returned, Steps, Work
@@ -46,7 +48,7 @@ class ChatBackend:
     burst: int = 1
 
     def __post_init__(self) -> None:
-        if not re.match(r"https?://[^/@?#]+(/[^@?#]*)?\Z", self.url):
+        if not is_plain_url(self.url):
             raise ValueError("`url` must be an address such as https://api.deepseek.com, without a name or key in it")
         if not self.model:
             raise ValueError("`model` is empty")
@@ -59,7 +61,7 @@ class ChatBackend:
 
     @property
     def called(self) -> str:
-        return self.name or self.url.partition("://")[2].partition("/")[0]
+        return self.name or host_of(self.url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,7 @@ class Enhance:
 
     def inspect(self, inputs: tuple[Source, ...], params: Any, limits: InputLimits) -> Any:  # noqa: ARG002
         asked = params_as(Enhancing, params)
+        check_installed("httpx", "A chat API", "openai")
         found = _read(inputs[0])
         texts = _texts(found, asked.window_characters)
         return {"pieces": len(_groups(found, texts, asked.window_characters)), "ending": found.ending}

@@ -9,6 +9,7 @@ What a type cannot say, `__post_init__` of the record checks and raises as Value
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import MISSING, asdict, dataclass, fields
@@ -26,6 +27,7 @@ CONTENT = (
     *("keep_chapters", "keep_metadata", "damaged", "strip_location", "input_limits"),
 )
 """The fields that decide what is made of a source, and what a source may be."""
+_OF_A_TYPE = re.compile(r"`(\w+)[^`]*`: (?:expected|invalid enum value) ")
 
 
 def params_as(kind: type[P], params: Any) -> P:
@@ -38,7 +40,15 @@ def params_as(kind: type[P], params: Any) -> P:
             close = get_close_matches(str(name), names, n=1)
             hint = f"did you mean `{close[0]}`?" if close else f"it takes {', '.join(names) or 'none'}."
             raise JobError(FailureKind.BAD_INPUT, f"`{name}` is no field of this task; {hint}")
-    return record_of(kind, params, {})
+    try:
+        return record_of(kind, params, {})
+    except JobError as error:
+        # Such as "`kind`: invalid enum value 'vtt'.", which leaves open what would do.
+        wrong = _OF_A_TYPE.match(str(error))
+        if wrong is None:
+            raise
+        takes = _in_words(get_type_hints(kind)[wrong[1]])
+        raise JobError(error.kind, f"{str(error).removesuffix('.')}; `{wrong[1]}` takes: {takes}.") from error
 
 
 def record_of(kind: type[P], values: Any, others: Mapping[type, Callable[[Any], Any]]) -> P:
@@ -87,12 +97,12 @@ def param_from(kind: type | None, name: str, text: str) -> Any:
     hint = get_type_hints(kind).get(name) if kind is not None else None
     values: list[Any] = []
     with suppress(ValueError):
-        values.append(json.loads(text))
+        values.append(json.loads(text, parse_constant=int))  # NaN and Infinity are no JSON, and no int either
     for value in (text, *values, text.split(",")) if hint is not None else ():
         with suppress(msgspec.ValidationError):
             msgspec.convert(value, hint)
             return value
-    return [*values, text][0]
+    return [*values, text.split(",") if get_origin(hint) is tuple else text][0]
 
 
 _WORDS = {str: "text", int: "whole number", float: "number", bool: "true or false", NoneType: "null", Any: "anything"}

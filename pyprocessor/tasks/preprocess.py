@@ -13,6 +13,7 @@ from pyprocessor.ffmpeg.run import Finished
 from pyprocessor.models import Cost, CostFeatures, InputLimits, MediaInfo, OutputFacts, Product, Source
 from pyprocessor.recipes.features import features
 from pyprocessor.recipes.speech import (
+    check_sound,
     container_of,
     levelled,
     loudness,
@@ -71,8 +72,8 @@ class Preprocess:
         taken = params_as(PreprocessParams, params)
         (source,) = inputs
         media = probe(source.path, size_bytes=source.size_bytes, limits=limits)
-        if taken.kind == "audio" and not media.audio:
-            raise JobError(FailureKind.BAD_INPUT, "The file has no sound.")
+        if taken.kind == "audio":
+            check_sound(media)
         if taken.kind == "proxy" and media.video is None:
             raise JobError(FailureKind.BAD_INPUT, "The file has no film to make a preview of.")
         encode = asdict(features(preview(taken.height), media)) if taken.kind == "proxy" else None

@@ -12,6 +12,7 @@ from pyprocessor.inspect.contract import Contract
 from pyprocessor.models import MediaInfo
 from pyprocessor.models.os_errors import publish_error
 from pyprocessor.publish.partials import discard
+from pyprocessor.speech.subtitles import timestamp
 from pyprocessor.tasks.base import Work
 
 if TYPE_CHECKING:
@@ -86,9 +87,4 @@ def _subrip(number: int, line: Line, charset: str) -> str:
         text = line.text.decode(charset, errors="replace")
     # An empty line would end the entry.
     text = "\n".join(part for part in text.replace("\0", "").splitlines() if part.strip())
-    return f"{number}\n{_clock(line.start)} --> {_clock(line.end)}\n{text}\n\n" if text else ""
-
-
-def _clock(seconds: float) -> str:
-    minutes, milliseconds = divmod(max(0, round(seconds * 1000)), 60_000)
-    return f"{minutes // 60:02d}:{minutes % 60:02d}:{milliseconds // 1000:02d},{milliseconds % 1000:03d}"
+    return f"{number}\n{timestamp(line.start)} --> {timestamp(line.end)}\n{text}\n\n" if text else ""

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.ffmpeg.damage import NO_DAMAGE
@@ -14,7 +14,7 @@ from pyprocessor.ffmpeg.diagnosis import check
 from pyprocessor.ffmpeg.run import Finished
 from pyprocessor.models import MAIN, CostFeatures, InputLimits, MediaInfo, Product, Source
 from pyprocessor.models.wording import duration
-from pyprocessor.recipes.speech import raw_sound
+from pyprocessor.recipes.speech import check_sound, raw_sound
 from pyprocessor.speech import quality
 from pyprocessor.speech.backends import BackendParams
 from pyprocessor.speech.cutting import RATE, SAMPLE_BYTES, cuts
@@ -84,8 +84,7 @@ class Transcribe:
         sizes = [choice.check() for choice in params_as(TranscribeParams, params).choices]
         (source,) = inputs
         media = probe(source.path, size_bytes=source.size_bytes, limits=limits)
-        if not media.audio:
-            raise JobError(FailureKind.BAD_INPUT, "The file has no sound to transcribe.")
+        check_sound(media)
         return {"seconds": media.playing_seconds or _UNKNOWN_SECONDS, "model_bytes": sizes[0]}
 
     def plan(self, params: Any, inputs: tuple[Source, ...], found: Any, output: bytes) -> Plan:  # noqa: ARG002 - the task's
@@ -111,13 +110,13 @@ class Transcribe:
         taken = params_as(TranscribeParams, work.params)
         (source,) = work.inputs
         media = probe(source.path, size_bytes=source.size_bytes)
-        files = _Files(f"{work.name}.raw", f"{work.name}.piece.wav", f"{work.name}.piece.json")
+        files = raw, _, _ = (f"{work.name}.raw", f"{work.name}.piece.wav", f"{work.name}.piece.json")
         limit = 2 * RATE * SAMPLE_BYTES * work.found["seconds"] + (1 << 28)
-        invocation = raw_sound(media, source, threads=work.threads, output_name=files.raw)
+        invocation = raw_sound(media, source, threads=work.threads, output_name=raw)
         with removed_afterwards(work, *files):
             finished: Finished = yield Ffmpeg(invocation, last=False, output_limit_bytes=limit)
             check(finished, source.path)
-            samples = os.path.getsize(work.path(files.raw)) // SAMPLE_BYTES
+            samples = os.path.getsize(work.path(raw)) // SAMPLE_BYTES
             if not samples:
                 raise JobError(FailureKind.BAD_INPUT, "Nothing of the file's sound can be decoded.")
             pieces, wall_seconds = yield from _pieces(work, taken, files, samples, stands_at(source.path))
@@ -138,18 +137,13 @@ class Transcribe:
         return Done(products=tuple(_written(work, taken, whole, seconds)), result=result)
 
 
-class _Files(NamedTuple):
-    """Names of what is needed only meanwhile: all of the sound, a piece of it, and what the back end writes of that."""
-
-    raw: str
-    piece: str
-    said: str
-
-
 def _pieces(
-    work: Work, taken: TranscribeParams, files: _Files, samples: int, begins: float
+    work: Work, taken: TranscribeParams, files: tuple[str, str, str], samples: int, begins: float
 ) -> Generator[Step, Any, tuple[list[Transcript], float]]:
-    """Transcribe one piece after the other; returns their transcripts and how long the back end took."""
+    """Transcribe one piece after the other; returns their transcripts and how long the back end took.
+
+    `files` are names of all of the sound, a piece of it, and what the back end writes of that.
+    """
     call = taken.chosen(work.backend).call(work.threads)
     raw, sound, said = map(work.path, files)
     arguments = {"audio": os.fsdecode(sound), "output": os.fsdecode(said), "language": taken.language}

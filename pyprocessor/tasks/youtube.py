@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.ffmpeg.diagnosis import check
@@ -18,9 +18,6 @@ from pyprocessor.recipes.chunk import copied_container
 from pyprocessor.tasks.base import Call, Done, Ffmpeg, Made, Plan, Returned, Steps, Work
 from pyprocessor.tasks.download import MOST_BYTES, check_url
 from pyprocessor.tasks.params import params_as
-
-if TYPE_CHECKING:
-    from pyprocessor.models import MediaInfo
 
 INFO = "info"
 FORMATS = {"mp4": "bv*[ext=mp4]+ba[ext=m4a]/b[ext=mp4]/bv*+ba/b", "mkv": "bv*+ba/b"}
@@ -103,22 +100,10 @@ def _packed(parts: list[bytes], container: str, name: str) -> Invocation:
     streams: list[MappedStream] = []
     for number, path in enumerate(parts):
         media = probe(path, size_bytes=os.stat(path).st_size)
-        played = _played(media)
-        if container == "mp4" and copied_container(media, played) != container:
+        played = [stream for stream in media.streams if stream.is_film or stream.audio is not None]
+        if container == "mp4" and copied_container(media, tuple(stream.index for stream in played)) != container:
             text = "MP4 does not hold its codecs as they are; give `container: mkv`, or another `format`."
             raise JobError(FailureKind.UNSUPPORTED, text)
-        by_index = {stream.index: stream for stream in media.streams}
-        streams += (
-            MappedStream((number, index), "v" if by_index[index].video is not None else "a", "copy") for index in played
-        )
+        streams += (MappedStream((number, one.index), "v" if one.is_film else "a", "copy") for one in played)
     options = (("movflags", "+faststart"),) if container == "mp4" else ()
     return Invocation(tuple(map(Input, parts)), Output(name, muxer(container), tuple(streams), options))
-
-
-def _played(media: MediaInfo) -> tuple[int, ...]:
-    """The streams that are film or sound, and no covers."""
-    return tuple(
-        stream.index
-        for stream in media.streams
-        if stream.audio is not None or (stream.video is not None and not stream.video.attached_picture)
-    )

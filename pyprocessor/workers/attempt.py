@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import stat
@@ -164,7 +165,7 @@ class Attempt:
         """Return the kind and sentence of the failure that an error of the operating system means.
 
         A call may work anywhere, so a disk ends the run only where the error of a call names a file in the output, or
-        nothing can be written there now.
+        nothing can be written there now. What a call looks for elsewhere, and is not there, is missing for good.
         """
         if error is not self.thrown:
             return classify_os_error(error, self.source.path)
@@ -172,6 +173,8 @@ class Attempt:
         kind, sentence = classify_os_error(error, next((one.path for one in self.item.inputs if one.path == name), b""))
         folders = (setup.folder.partials, setup.request.output)
         within = name is not None and any(name == folder or name.startswith(folder + b"/") for folder in folders)
+        if error.errno == errno.ENOENT and kind is FailureKind.INFRASTRUCTURE and not within:
+            return FailureKind.BAD_INPUT, sentence
         if within or kind is not FailureKind.DISK:
             return kind, sentence
         refused = write_refused(*folders)

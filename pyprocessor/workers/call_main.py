@@ -31,6 +31,12 @@ MOST_VALUE_BYTES = 64 * 1024
 MOST_LINE_BYTES = MOST_VALUE_BYTES + 16 * 1024
 """Of an answer."""
 LONGEST_SENTENCE = 1000
+_LASTING = (
+    (FileNotFoundError, FailureKind.BAD_INPUT),
+    (PermissionError, FailureKind.PERMISSION),
+    (ValueError, FailureKind.BAD_INPUT),
+)
+"""Errors that the next try would meet again."""
 _MOST_CAUSES = 8
 """Errors that libraries raise over one another for one lost connection."""
 PROGRESS_SECONDS = 0.2
@@ -142,7 +148,8 @@ class _Call:
             name = error.filename
             answer = {"errno": error.errno, "path": os.fsdecode(name) if isinstance(name, (str, bytes)) else None}
         else:
-            answer["error"] = raised
+            kind = next((kind for type_, kind in _LASTING if isinstance(error, type_)), FailureKind.CRASH)
+            answer = {"kind": kind, "error": raised}
         if not isinstance(error, (JobError, _Refused)):
             import traceback
 

@@ -117,6 +117,7 @@ def test_one_file(folder: Path) -> None:
     [
         (("--task", "nothing"), "no task named 'nothing'; the tasks known here are"),
         (("--task", "process-chunk"), "is made by other jobs only"),
+        (("--task", "call"), "The task call reads no files"),
         ((), "Missing option '--task'"),
         ((*TASK, "--param", "most"), "has no value; write NAME=VALUE"),
         ((*TASK, "--param", "mst=1"), "`mst` is no field of this task; did you mean `most`?"),

@@ -168,9 +168,9 @@ def test_a_process_for_calls_starts_light() -> None:
 @pytest.mark.parametrize(
     ("function", "call", "kind", "words"),
     [
-        ("fail", {"text": "a\nb"}, FailureKind.CRASH, "raised ValueError: a b"),
+        ("fail", {"text": "a\nb"}, FailureKind.BAD_INPUT, "raised ValueError: a b"),
         ("refuse", {"kind": "unavailable"}, FailureKind.UNAVAILABLE, "The service is closed."),
-        ("miss", {"path": "/no/such"}, FailureKind.INFRASTRUCTURE, "/no/such"),
+        ("miss", {"path": "/no/such"}, FailureKind.BAD_INPUT, "/no/such"),
         ("lose_connection", {}, FailureKind.UNAVAILABLE, "raised ConnectionResetError: [Errno 104] Connection reset"),
         ("ask_nobody", {"port": 1}, FailureKind.UNAVAILABLE, "the service has no answer"),
         ("break_off", {"number": errno.EHOSTUNREACH}, FailureKind.UNAVAILABLE, "No route to host"),

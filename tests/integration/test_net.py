@@ -79,6 +79,7 @@ UNSUPPORTED, PERMISSION = FailureKind.UNSUPPORTED, FailureKind.PERMISSION
         (Fault(400), BAD_INPUT, "status 400 (Bad Request): no."),
         (Fault(422, body=b'{"detail": "too long"}'), BAD_INPUT, "too long."),
         (Fault(404, body=b'{"error": "no such model"}'), UNSUPPORTED, "no such model."),
+        (Fault(404, body=b"<html>"), UNSUPPORTED, "(Not Found); see to the address and the model."),
         (Fault(402), PERMISSION, "see to the key"),
         (Fault(307, (("Location", "http://127.0.0.1:1/"),)), UNSUPPORTED, "which is not followed"),
         (HALF, UNAVAILABLE, "broke off its answer"),

@@ -313,12 +313,24 @@ def test_a_glob_that_matches_nothing_is_told(tmp_path: Path) -> None:
 
 def made_in(output: Path, name: str, source: Path) -> None:
     """An output folder of an earlier run, with one output and its receipt."""
-    touch(output, [name])
+    if not (output / name).exists():
+        touch(output, [name])
     folder = prepare_state_folder(os.fsencode(output))
     writer = ReceiptWriter(folder.receipts, 1)
     told = Source(os.fsencode(source), os.fsencode(source.name), 1, 1)
     writer.append(Receipt(((Product(name.encode()), (1, 1)),), (told,), "p", "transcode"))
     writer.close()
+
+
+def test_a_folder_that_a_run_made_holds_no_sources(tmp_path: Path) -> None:
+    """As the chunks of a film."""
+    touch(tmp_path, ["a.mov", "sub/a.chunks/chunk_0000.mp4", "sub/b.mov"])
+    made_in(tmp_path, "sub/a.chunks", tmp_path / "a.mov")
+    plan = scan(tmp_path)
+    found = [entry.source.relative for entry in walk(plan, quiet) if isinstance(entry, Candidate)]
+    assert found == [b"a.mov", b"sub/b.mov"]
+    (said,) = remarks(plan)
+    assert "sub/a.chunks was made by earlier runs" in said
 
 
 def test_outputs_of_other_runs_over_this_input_are_no_sources(tmp_path: Path) -> None:
@@ -331,7 +343,7 @@ def test_outputs_of_other_runs_over_this_input_are_no_sources(tmp_path: Path) ->
     assert [entry.source.relative for entry in found] == [b"a.mov", b"t.mov", b"Small/real.mov"]
     assert found[1].output == b"t.mp4"
     (said,) = remarks(plan)
-    assert "2 files, t.mp4 among them, were made by earlier runs" in said
+    assert "2 outputs, t.mp4 among them, were made by earlier runs" in said
 
 
 def test_outputs_made_of_another_input_may_be_sources(tmp_path: Path) -> None:

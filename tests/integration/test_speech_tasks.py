@@ -230,8 +230,17 @@ def test_a_film_without_sound_cannot_be_transcribed(
     do: Callable[..., Tasked], make_clip: Callable[..., Path], tmp_path: Path
 ) -> None:
     """It is bad input."""
-    with pytest.raises(JobError, match=r"The file has no sound to transcribe\."):
+    with pytest.raises(JobError, match=r"The file has no sound\."):
         do("transcribe", make_clip(tmp_path / "a.mp4", audio=None), **SPHINX)
+
+
+@pytest.mark.parametrize("task", ["transcribe", "preprocess"])
+def test_a_track_without_sound_is_no_matter_of_profiles(do: Callable[..., Tasked], tmp_path: Path, task: str) -> None:
+    """A WAV whose data are empty: what is said is about the file."""
+    with wave.open(str(tmp_path / "a.wav"), "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", ""))
+    with pytest.raises(JobError, match=r"^Nothing of the file's sound can be decoded\.$"):
+        do(task, tmp_path / "a.wav", **(SPHINX if task == "transcribe" else {}))
 
 
 @pytest.mark.parametrize(

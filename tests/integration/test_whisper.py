@@ -120,10 +120,10 @@ def test_a_model_that_is_not_there_is_named(model: Path, speech: Path, tmp_path:
     shutil.copytree(model, broken)
     (broken / "model.bin").write_bytes(b"\0" * 100)
     for wanted, sentence in {
-        str(partial): "is no folder of a model for faster-whisper: model.bin, config.json, tokenizer.json is missing",
+        str(partial): "is no folder of a model for faster-whisper: it lacks model.bin, config.json, tokenizer.json",
         str(tmp_path / "nowhere"): "is no folder of a model",
         str(broken): f"The model in {broken} cannot be loaded: ",
-        "tiny.en": "The model 'tiny.en' is not on this machine; give the folder of one, or allow_download: true",
+        "tiny.en": "or allow_download: true to fetch it from the Hugging Face hub.",
         "no model": "'no model' is neither a folder nor the name of a model.",
     }.items():
         with pytest.raises(JobError) as raised:

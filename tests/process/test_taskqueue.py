@@ -228,6 +228,61 @@ def test_tasks_that_wait_for_each_other_are_refused(tmp_path: Path) -> None:
     go(main())
 
 
+def test_a_file_that_changes_before_its_turn_fails_its_task(tmp_path: Path) -> None:
+    """With what waits for it; added again it is done as it is now."""
+    file = tmp_path / "talk.txt"
+
+    async def once(text: str = "") -> tuple[BatchResult, dict[str, TaskOutcome], list[str]]:
+        processor = made(tmp_path)
+        first = await processor.add_task("words", {"file_path": file}, key="first")
+        ids = [first, await processor.add_task("words", {}, after=[first], key="second")]
+        if text:
+            file.write_text(text)
+        return (*await done(processor), ids)
+
+    file.write_text("one")
+    result, outcomes, (first, second) = go(once("one two"))
+    assert (result.success_count, result.failure_count, result.total_count) == (0, 1, 2)
+    assert (outcomes[first].failure, outcomes[first].products) == (FailureKind.BAD_INPUT, {})
+    assert "changed or removed after the job was submitted" in outcomes[first].reason
+    assert outcomes[second].state is JobState.CANCELLED
+    result, outcomes, _ = go(once())
+    assert result.success_count == 2
+    assert outcomes[first].products["main"].read_text() == "ONE TWO"
+
+
+def test_failures_are_logged_without_control_characters(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What a function raises cannot steer the terminal that shows the log."""
+
+    async def main() -> None:
+        processor = made(tmp_path)
+        await processor.add_task("ask", calling("fail", text="in \x1b[31mred"))
+        assert (await processor.start()).failure_count == 1
+
+    go(main())
+    assert "red" in caplog.text
+    assert "\x1b" not in caplog.text
+
+
+def test_giving_up_on_adding_a_task_ends_no_run(tmp_path: Path) -> None:
+    """A caller that is cancelled while the run has its task in hand leaves the task in the queue or out of it."""
+
+    async def main() -> None:
+        processor = made(tmp_path)
+        await processor.add_task("ask", calling("say_pid", seconds=1.0))
+        started = asyncio.create_task(processor.start())
+        await seen(lambda: processor.get_progress().active_workers)
+        for number in range(20):
+            adding = asyncio.create_task(processor.add_task("ask", calling(), key=str(number)))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            adding.cancel()
+        result = await started
+        assert result.success_count == result.total_count >= 1
+
+    go(main())
+
+
 def test_what_makes_no_sense_is_refused_at_once(tmp_path: Path) -> None:
     """With a sentence that names the field, and nothing else is disturbed, before the start and after it."""
 
@@ -243,6 +298,8 @@ def test_what_makes_no_sense_is_refused_at_once(tmp_path: Path) -> None:
             (("ask", calling()), {"timeout": 0}, "`timeout` must be a number of seconds above 0"),
             (("ask", calling()), {"metadata": {"a": []}}, "`metadata` must be a mapping"),
             (("ask", {"function": float("nan")}), {}, "`params` cannot be written as JSON"),
+            (("ask", calling()), {"after": "nobody"}, "`after` must be a list"),
+            (("words", {"file_path": 5}), {}, '`file_path` takes paths and products such as {"task": ID}'),
             (("ask", calling()), {"after": ["nobody"]}, "waits for a job that nobody knows: nobody"),
             (("words", {"file_path": tmp_path / "gone.txt"}), {}, "`file_path` names"),
             (("words", {"file_path": file, "file_paths": [file]}), {}, "give one of them"),
@@ -411,6 +468,7 @@ def test_quality_is_averaged_and_retries_that_helped_are_counted(tmp_path: Path)
             quality = {"quality": {"accuracy": number / 2, "content_preserved": kept}, "warnings": ["low confidence"]}
             await processor.add_task("ask", calling(**quality))
         await processor.add_task("ask", calling(quality="no mapping"))
+        await processor.add_task("ask", calling(quality={"accuracy": 10**400}))
         flaky = await processor.add_task("ask", calling("fail_first", marker=str(tmp_path / "tried")))
         result, outcomes = await done(processor)
         assert result.quality_metrics["avg_accuracy"] == pytest.approx(0.5)

@@ -145,6 +145,16 @@ TYPED = """
 """
 
 
+def test_a_dry_run_tells_names_that_lie_elsewhere(folder: Path, tmp_path: Path, capsys: Captured) -> None:
+    """As the job would be refused with when it is planned."""
+    keys = {"../b": "is no path below the output folder", ".pyprocessor/b": "lies in the folder of the state"}
+    jobs = [{"task": "checksum", "key": key, "inputs": ["a.mov"], "params": {"write": True}} for key in keys]
+    (folder / "jobs.json").write_text(json.dumps(jobs))
+    assert main(["submit", str(folder / "jobs.json"), "--output", str(tmp_path / "out"), "--dry-run"]) == ExitCode.OK
+    shown = capsys.readouterr().out
+    assert all(said in shown for said in keys.values())
+
+
 def test_a_dry_run_says_what_cannot_be_known_yet(
     folder: Path, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -238,11 +238,11 @@ def test_losing_the_only_audio_is_a_failure() -> None:
 
 def test_sources_that_do_not_fit_the_profile() -> None:
     """Audio alone for a video profile and the reverse are told with what to use instead."""
-    assert "--profile audio" in str(refused(MP4, media(sound(0))))
+    assert "use the profile audio" in str(refused(MP4, media(sound(0))))
     assert refused(MP4, media(sound(0))).kind is FailureKind.UNSUPPORTED
     assert "no audio" in str(refused(SOUND, media(film())))
     assert "neither" in str(refused(MP4, media(other(0, StreamKind.DATA))))
-    assert "--profile audio" in str(refused(MP4, media(sound(0), cover(1))))
+    assert "use the profile audio" in str(refused(MP4, media(sound(0), cover(1))))
 
 
 def test_audio_profile_takes_the_sound_of_a_film() -> None:

@@ -89,12 +89,12 @@ def start(journal: Journal, job: str) -> int:
     return attempt
 
 
-def succeed(journal: Journal, name: bytes, *losses: str) -> str:
-    """Take one file all the way; its output has these kinds of loss."""
+def succeed(journal: Journal, name: bytes, *losses: str, result: object = None) -> str:
+    """Take one file all the way; its output has these kinds of loss, its task answers `result`."""
     job = add(journal, name)
     attempt = start(journal, job)
     facts = replace(FACTS, losses=losses)
-    assert journal.grant(job, attempt, facts)
+    assert journal.grant(job, attempt, facts, result=json.dumps(result))
     assert journal.succeed(job, attempt, facts, Usage(3.0, 4.0, 150_000_000))
     return job
 
@@ -115,6 +115,16 @@ def summed(journal: Journal) -> summary.Summary:
     run = journal.last_run()
     assert run is not None
     return summary.summarise(journal, run, now=run.started_at + 20.0, log_of=no_log)
+
+
+def test_warnings_of_results_are_told(journal: Journal) -> None:
+    """The first one of each file; of what is no list of texts nothing."""
+    succeed(journal, b"a", result={"warnings": ["No words were recognized."]})
+    succeed(journal, b"b", result={"warnings": ["One.", "Two.", "Three."]})
+    for name, result in ((b"c", {"warnings": []}), (b"d", {"warnings": "x"}), (b"e", ["warnings"]), (b"f", None)):
+        succeed(journal, name, result=result)
+    told = summary.text(summed(journal)).partition("\n\nWarnings:\n")[2]
+    assert told == "  a: No words were recognized.\n  b: One. (and 2 more: `pyprocessor jobs show`)\n"
 
 
 def test_counts_sizes_and_predictions(journal: Journal) -> None:

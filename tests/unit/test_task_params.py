@@ -35,9 +35,9 @@ def test_good_params_become_a_record() -> None:
     ("params", "said"),
     [
         ({}, "missing required field `url`."),
-        ({"url": 3}, "`url`: expected `str`, got `int`."),
-        ({"url": "a", "kind": "vtt"}, "`kind`: invalid enum value 'vtt'."),
-        ({"url": "a", "names": [1]}, "`names[0]`: expected `str`, got `int`."),
+        ({"url": 3}, "`url`: expected `str`, got `int`; `url` takes: text."),
+        ({"url": "a", "kind": "vtt"}, "`kind`: invalid enum value 'vtt'; `kind` takes: text | srt."),
+        ({"url": "a", "names": [1]}, "`names[0]`: expected `str`, got `int`; `names` takes: list of text."),
         ({"url": "a", "sizes": 1}, "`sizes` is no field of this task; did you mean `size`?"),
         ({"url": "a", "zzz": 1}, "`zzz` is no field of this task; it takes url, size, kind, names."),
         ({"url": "a", "size": 0}, "`size` is 0, but has to be 1 or more."),
@@ -63,6 +63,7 @@ class Several:
     kind: Literal["text", "srt"] = "text"
     names: tuple[str, ...] = ("a",)
     more: Mapping[str, Any] = field(default_factory=dict)
+    kinds: tuple[Literal["text", "srt"], ...] = ()
 
 
 def test_fields_are_told_in_words() -> None:
@@ -76,6 +77,7 @@ def test_fields_are_told_in_words() -> None:
         ("kind", "text | srt", False, "text"),
         ("names", "list of text", False, ["a"]),
         ("more", "mapping", False, {}),
+        ("kinds", "list of text | srt", False, []),
     ]
 
 
@@ -88,6 +90,7 @@ def test_fields_are_told_in_words() -> None:
         ("size", "90", 90),
         ("size", "1.5", 1.5),
         ("size", "many", "many"),
+        ("size", "NaN", "NaN"),
         ("deep", "true", True),
         ("count", "7", 7),
         ("count", "null", None),
@@ -95,6 +98,7 @@ def test_fields_are_told_in_words() -> None:
         ("names", "txt,srt", ["txt", "srt"]),
         ("names", '["a,b"]', ["a,b"]),
         ("names", "txt", ["txt"]),
+        ("kinds", "vtt", ["vtt"]),
         ("more", '{"a": 1}', {"a": 1}),
         ("unknown", "7", 7),
         ("unknown", "x", "x"),

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pyprocessor.models import Backend, CostFeatures, Source
+from pyprocessor.errors import JobError
+from pyprocessor.models import Backend, CostFeatures, InputLimits, Source
 from pyprocessor.speech.backends import BackendParams
 from pyprocessor.tasks.base import Plan
+from pyprocessor.tasks.enhance import Enhance
 from pyprocessor.tasks.preprocess import Preprocess
 from pyprocessor.tasks.registry import names, problems
 from pyprocessor.tasks.transcribe import Transcribe, TranscribeParams
@@ -24,7 +28,7 @@ def planned(seconds: float = 1500.0, model_bytes: int = 0, **params: Any) -> Pla
 @pytest.mark.parametrize(
     ("params", "said"),
     [
-        ({"backend": "siri"}, "`backend`: invalid enum value 'siri'."),
+        ({"backend": "siri"}, "`backend`: invalid enum value 'siri'; "),
         (
             {"backends": [{"backend": "openai", "modell": "x"}]},
             "`backends`: `modell` is no field of this task; did you",
@@ -33,9 +37,11 @@ def planned(seconds: float = 1500.0, model_bytes: int = 0, **params: Any) -> Pla
         ({"chunk_size": 5}, "`chunk_size` is 5 seconds, but has to be from 30 to 10800."),
         ({"formats": []}, "`formats` has to name each format that is wanted once."),
         ({"formats": ["srt", "srt"]}, "`formats` has to name each format that is wanted once."),
-        ({"formats": ["doc"]}, "`formats[0]`: invalid enum value 'doc'."),
+        ({"formats": ["doc"]}, "`formats[0]`: invalid enum value 'doc'; "),
         ({"key_from": "sk-12345"}, "`key_from` has to be env:NAME or file:PATH: keys themselves stand in no job."),
-        ({"url": "ftp://x"}, "`url` is 'ftp://x', but has to begin with https:// or http://."),
+        ({"url": "ftp://x"}, "`url` has to be an address such as https://api.openai.com/v1, without a name or key"),
+        ({"url": "https://me:sk-12345@x/v1"}, "`url` has to be an address such as https://api.openai.com/v1, without"),
+        ({"url": "https://x/v1?key=sk-12345"}, "`url` has to be an address such as https://api.openai.com/v1, without"),
         ({"batch_size": 0}, "`batch_size` is 0, but has to be 1 or more."),
         ({"burst": 0}, "`burst` is 0, but has to be 1 or more."),
         ({"per_minute": 0}, "`per_minute` is 0, but has to be more than 0."),
@@ -54,7 +60,7 @@ def test_mistakes_in_params_name_the_field(params: dict[str, Any], said: str) ->
     [
         ({"loudness": 0}, "`loudness` is 0 LUFS, but has to be from -70 to -5."),
         ({"height": 4}, "`height` is 4 lines, but has to be from 64 to 4320."),
-        ({"kind": "video"}, "`kind`: invalid enum value 'video'."),
+        ({"kind": "video"}, "`kind`: invalid enum value 'video'; `kind` takes: audio | proxy | remux."),
     ],
 )
 def test_mistakes_in_params_of_preprocess_name_the_field(params: dict[str, Any], said: str) -> None:
@@ -81,7 +87,7 @@ def test_products_are_named_after_their_formats() -> None:
 def test_a_server_is_one_of_the_back_ends_that_the_engine_chooses_from() -> None:
     """With its limits, and a request for each piece."""
     alone = planned(per_minute=30)
-    assert (alone.backends, alone.requests) == ((Backend("openai", 30, 1),), 3)
+    assert (alone.backends, alone.requests) == ((Backend("api.openai.com", 30, 1),), 3)
     listed = planned(
         backends=[
             {"name": "near", "url": "http://near/v1", "per_minute": 5, "burst": 2},
@@ -90,6 +96,12 @@ def test_a_server_is_one_of_the_back_ends_that_the_engine_chooses_from() -> None
     )
     assert listed.backends == (Backend("near", 5, 2), Backend("pocketsphinx"))
     assert planned(backend="pocketsphinx").backends == ()
+
+
+def test_servers_are_told_apart_by_their_hosts() -> None:
+    """So a server that is down makes none wait for another one."""
+    (first,), (second,) = (planned(url=f"http://127.0.0.1:{port}/v1").backends for port in (8001, 8002))
+    assert (first.name, second.name) == ("127.0.0.1:8001", "127.0.0.1:8002")
 
 
 def test_a_server_takes_no_core_and_a_model_its_memory() -> None:
@@ -128,3 +140,11 @@ def test_products_of_preprocess_never_bear_the_name_of_their_source() -> None:
     for kind, name in {"audio": b"talk.16k.wav", "remux": b"talk.clean.mkv"}.items():
         (product,) = Preprocess().plan({"kind": kind}, (SOURCE,), found, b"talk").products
         assert product.name == name
+
+
+def test_a_missing_library_is_told_before_a_missing_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Of a chat API, when the job is inspected."""
+    (tmp_path / "a.txt").write_text("hello")
+    monkeypatch.setitem(sys.modules, "httpx", None)  # type: ignore[arg-type]
+    with pytest.raises(JobError, match=r"A chat API needs httpx, which is not installed; pip install"):
+        Enhance().inspect((Source(bytes(tmp_path / "a.txt"), b"a.txt", 5, 0),), {}, InputLimits())

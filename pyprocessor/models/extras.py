@@ -6,12 +6,9 @@ from importlib.util import find_spec
 
 from pyprocessor.errors import FailureKind, JobError
 
-_MODULES = {"faster-whisper": "faster_whisper"}
-"""Of libraries whose module is called otherwise."""
-
 
 def check_installed(library: str, what: str, extra: str) -> None:
     """Raise JobError, with how to install it, where `what` needs a library that is not there."""
-    if find_spec(_MODULES.get(library, library)) is None:
+    if find_spec(library.replace("-", "_")) is None:
         text = f"{what} needs {library}, which is not installed; pip install 'pyprocessor[{extra}]'."
         raise JobError(FailureKind.UNSUPPORTED, text)
