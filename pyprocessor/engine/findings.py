@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from pyprocessor.costs.model import class_of
+from pyprocessor.costs.model import FILE_SECONDS, class_of
 from pyprocessor.engine.learning import Calibration
 from pyprocessor.engine.transitions import Transitions
 from pyprocessor.errors import FailureKind
@@ -90,7 +90,8 @@ class Findings:
     def _queue(self, todo: Todo) -> bool:
         """Enter a job to do, to go on as it would have in the run that began it; returns whether it is to be done."""
         job, row = todo.job, todo.row
-        if row is not None and not self._journal.predict(job):
+        # What takes next to nothing is not worth a statement; its row was read in this turn.
+        if row is not None and job.cost.cpu_seconds >= FILE_SECONDS and not self._journal.predict(job):
             return False  # it has moved on since its row was read
         if todo.fresh and job.media is not None:
             self._journal.remember_media(job.source, CachedMedia(job.media))

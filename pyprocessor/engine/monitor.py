@@ -24,7 +24,7 @@ from pyprocessor.system.sampler import Sampler
 from pyprocessor.workers.messages import Command
 
 SCARCE_SHARE = 0.25
-"""Of all memory: with less room than this, a reading is taken as soon as a file has ended."""
+"""Of all memory that may be used: with less room than this, a reading is taken as soon as a file has ended."""
 YOUNG_SECONDS = 3.0
 """How long an ffmpeg's memory may grow fast: x264 at 1080p takes one second, slower encoders a few."""
 STEADY_SECONDS = 1.5
@@ -73,8 +73,11 @@ class Monitor:
 
     def freed(self, now: float) -> None:
         """An ffmpeg has ended: where jobs wait for memory, take a reading at once."""
-        allowance = self.allowance
-        if allowance.hold or allowance.room_bytes < SCARCE_SHARE * self.reading.total_memory_bytes:
+        latest = self._latest
+        if latest is None:
+            return
+        most = self._profile.batch.memory_limit_bytes or self.reading.total_memory_bytes
+        if latest.hold or latest.room_bytes < SCARCE_SHARE * min(most, self.reading.total_memory_bytes):
             self.next_due = now
 
     def look(self, processes: Sequence[BatchProcess], others: Sequence[int], now: float) -> Decision:

@@ -69,6 +69,8 @@ class Transitions:
     def __post_init__(self) -> None:
         self._profile = self._request.profile
         self._children: set[str] = set()
+        self._has_made = self._journal.has_children()
+        """Whether any job was ever made by another."""
         self.hooks = Hooks(self._profile.hooks, self._logs, self.notice)
         self.queue = JobQueue()
         self.backends = Backends(self._journal, self.queue)
@@ -90,6 +92,7 @@ class Transitions:
         """Count a job that is to be done, or has ended without an attempt; children count for their parents."""
         if job.origin is Origin.CHILD:
             self._children.add(job.id)
+            self._has_made = True
             return
         self.tally.total += 1
         if job.origin is not Origin.FOLDER:
@@ -301,7 +304,7 @@ class Transitions:
         if not is_child:
             self.tally.ended(outcome.kind)
         self._listener.finished(job_id, outcome, name=name)
-        if outcome.kind is OutcomeKind.SUCCEEDED:
+        if outcome.kind is OutcomeKind.SUCCEEDED and self._has_made:
             self._drop_intermediates(job_id)
         if not is_child and self.hooks.wants(outcome.kind) and (row := self._journal.job(job_id)) is not None:
             output = os.path.join(self._request.output, row.output)

@@ -8,7 +8,7 @@ import re
 import sqlite3
 import stat
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from functools import cache
 from importlib.resources import files
 from typing import TypeVar
@@ -50,6 +50,8 @@ QUERIES = dict(zip(_PARTS[1::2], map(str.strip, _PARTS[2::2]), strict=True))
 """The statements of `queries.sql` by name."""
 
 Record = TypeVar("Record")
+_JOINED = nullcontext()
+"""Stands for a transaction within another."""
 
 
 class Database:
@@ -82,12 +84,12 @@ class Database:
                 return
             after = rows[-1][0]
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> AbstractContextManager[None]:
         """Commit all writes within together, or none; nested ones join. It begins with the first write."""
-        if self._in_block:
-            yield
-            return
+        return _JOINED if self._in_block else self._committed()
+
+    @contextmanager
+    def _committed(self) -> Iterator[None]:
         self._in_block = True
         try:
             yield
@@ -103,18 +105,21 @@ class Database:
     @contextmanager
     def all_or_none(self) -> Iterator[None]:
         """Undo what the block wrote where an exception leaves it, also where a transaction around it goes on."""
-        with self.transaction():
-            if not self._connection.in_transaction:
-                self._run("BEGIN IMMEDIATE")
-            self._run("SAVEPOINT block")
-            try:
+        if not self._in_block:
+            with self._committed():
                 yield
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._run("ROLLBACK TO block")
-                    self._run("RELEASE block")
-                raise
-            self._run("RELEASE block")
+            return
+        if not self._connection.in_transaction:
+            self._run("BEGIN IMMEDIATE")
+        self._run("SAVEPOINT block")
+        try:
+            yield
+        except BaseException:
+            if self._connection.in_transaction:
+                self._run("ROLLBACK TO block")
+                self._run("RELEASE block")
+            raise
+        self._run("RELEASE block")
 
     def record(self, make: Callable[[Row], Record], row: Row) -> Record:
         """Make a record of a row; raises JournalDamaged where it holds what was never written."""

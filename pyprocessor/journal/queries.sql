@@ -70,6 +70,9 @@ SELECT * FROM jobs WHERE relative = :name ORDER BY seq LIMIT :most
 -- name: children
 SELECT * FROM jobs WHERE parent = :id AND parent <> '' ORDER BY seq
 
+-- name: any_child
+SELECT 1 FROM jobs WHERE parent <> '' LIMIT 1
+
 -- name: parents
 SELECT id, parent FROM jobs WHERE parent <> ''
 

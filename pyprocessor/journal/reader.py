@@ -139,6 +139,10 @@ class JournalReader:
         """The jobs that a job made."""
         return self._all(JobRow, "children", id=job_id)
 
+    def has_children(self) -> bool:
+        """Whether there is any job that another one made."""
+        return bool(self._database.rows("any_child", {}))
+
     def parents(self) -> dict[str, str]:
         """The ids of all jobs that others made, with the ids of those."""
         return {str(child): str(parent) for child, parent in self._database.rows("parents", {})}

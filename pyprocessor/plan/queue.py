@@ -27,6 +27,10 @@ _Bucket = tuple[CostClass, int, int, tuple[tuple[str, int], ...], tuple[Backend,
 hold the same resources and have the same back ends: if the first does not fit, neither do the others."""
 
 
+_Place = tuple[Standing, float, str, Band]
+"""Where the jobs of one band and tenant stand in the order, with the CPU-seconds that the tenant was given so far."""
+
+
 class _Item(NamedTuple):
     """A job's place in a heap: the longest first, then by its id; no two have the same `serial`."""
 
@@ -34,16 +38,6 @@ class _Item(NamedTuple):
     job_id: str
     serial: int
     job: QueuedJob
-
-
-class _Place(NamedTuple):
-    """Where the jobs of one band and tenant stand in the order."""
-
-    standing: Standing
-    given: float
-    """What the tenant was given so far, in CPU-seconds."""
-    tenant: str
-    band: Band
 
 
 @dataclass(slots=True)
@@ -77,7 +71,7 @@ class ReadyQueue:
         self._heaps: dict[tuple[Band, str], dict[_Bucket, list[_Item]]] = {}
         """By band and tenant."""
         self._places: list[_Place] = []
-        """In order, one for each heap."""
+        """In order: those of each heap, with what its tenant was given."""
         self._bands: defaultdict[str, set[Band]] = defaultdict(set)
         """Of the places of each tenant."""
         self._period = 0
@@ -161,7 +155,7 @@ class ReadyQueue:
             self._remove(job.job_id)
         if (job.band, job.tenant) not in self._heaps:
             # A tenant that was idle starts level with the least served one.
-            served = min((place.given for place in self._places), default=0.0)
+            served = min((given for _, given, _, _ in self._places), default=0.0)
             self._charge(job.tenant, max(0.0, served - self._given.get(job.tenant, 0.0)))
             self._heaps[job.band, job.tenant] = {}
             self._bands[job.tenant].add(job.band)
@@ -215,16 +209,16 @@ class ReadyQueue:
         self._given[tenant] = self._given.get(tenant, 0.0) + cpu_seconds
         for place in before:
             del self._places[bisect.bisect_left(self._places, place)]
-            bisect.insort(self._places, place._replace(given=self._given[tenant]))
+            bisect.insort(self._places, (place[0], self._given[tenant], tenant, place[3]))
 
     def _place(self, band: Band, tenant: str) -> _Place:
-        return _Place(standing(band, self._period), self._given.get(tenant, 0.0), tenant, band)
+        return standing(band, self._period), self._given.get(tenant, 0.0), tenant, band
 
     def go_on(self, period: int) -> None:
         """Go on to a period, in which jobs that wait since an earlier one have risen (`jobs.priorities`)."""
         if period != self._period:
             self._period = period
-            self._places = sorted(self._place(place.band, place.tenant) for place in self._places)
+            self._places = sorted(self._place(band, tenant) for _, _, tenant, band in self._places)
 
     def is_idle(self, job: QueuedJob) -> bool:
         """Whether it is to start only while nothing of another band waits."""

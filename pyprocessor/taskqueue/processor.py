@@ -124,8 +124,11 @@ class BatchProcessor:
             self._journal = self._opened.enter_context(change_without_run(self._output, _log.warning))
         journal = self._journal
         given = self._named(given, journal)
+        if not keyed and not given.job.after:
+            journal.submit([given])
+            return True
         with journal.transaction():
-            before = journal.job(given.job.id) if keyed else None
+            before = journal.job(given.job.id)
             journal.submit([given])
             if before is not None and _begins_anew(before):
                 journal.retry(given.job.id)
