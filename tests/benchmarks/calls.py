@@ -43,7 +43,7 @@ def measure(folder: Path) -> Iterator[str]:
     for name, command in (("a process for calls", "import pyprocessor.workers.call_main"), ("Python alone", "pass")):
         took = sorted(_seconds_of(command) * 1000 for _ in range(START_ROUNDS))
         yield f"start and end of {name}: {took[0]:.0f} ms at best, {took[len(took) // 2]:.0f} median"
-    yield _whole(folder / "out", site)
+    yield _whole(folder / "whole", site)
 
 
 def _measured(bench: Bench, slots: int, params: dict[str, Any]) -> str:

@@ -11,13 +11,15 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pyprocessor.errors import ExitCode, JournalDamaged
-from pyprocessor.models import JobState
+from pyprocessor.models import Chunking, JobState
+from pyprocessor.profiles import load
 from tests.acceptance.command import assert_plain, call
 from tests.long import long_after
 from tests.process.runs import Recorder, partials, published, request, rows, run, states
@@ -152,8 +154,9 @@ def test_damage_in_the_midst_of_a_run(inputs: Path, tmp_path: Path, make_clip) -
                 random_bytes(beside)
 
     recorder = Recorder(on_started=damage)
+    whole = replace(load("fast", environment={}).profile, chunking=Chunking.OFF)  # divided, it may not come to begin
     with pytest.raises(JournalDamaged, match="The next run sets"):
-        run(request(inputs, output), recorder)
+        run(request(inputs, output, profile=whole), recorder)
     assert "long.mp4" in recorder.starts
     recorder = Recorder()
     assert run(request(inputs, output), recorder).exit_code == ExitCode.OK
