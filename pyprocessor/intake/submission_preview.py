@@ -41,7 +41,7 @@ class Preview:
     waits_for: tuple[str, ...]
     products: tuple[Product, ...] | None = None
     problem: str = ""
-    """Why it can be told now that it would fail, or why there is nothing to do, as a sentence."""
+    """A sentence: why the job would fail, or has nothing to do. Empty where neither is known."""
 
 
 def previews(
