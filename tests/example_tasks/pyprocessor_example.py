@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import signal
 import subprocess
@@ -332,16 +333,17 @@ def use(folder: str, text: str, backend: str) -> str:
     The file "log" gets a line for each use: when, of what, by whom, and whether it was answered.
     """
     said = Path(folder, backend)
-    down = said.exists()
     with Path(folder, "log").open("a") as log:
+        fcntl.flock(log, fcntl.LOCK_EX)
+        down = said.exists()
         log.write(f"{time.time()} {backend} {text} {'lost' if down else 'answered'}\n")
-    if not down:
-        return backend
-    times, _, asked = said.read_text().partition(" ")
-    if int(times) > 1:
-        said.write_text(f"{int(times) - 1} {asked}")
-    else:
-        said.unlink()
+        if not down:
+            return backend
+        times, _, asked = said.read_text().partition(" ")
+        if int(times) > 1:
+            said.write_text(f"{int(times) - 1} {asked}")
+        else:
+            said.unlink()
     seconds = float(asked) if asked else None
     raise JobError(FailureKind.UNAVAILABLE, f"{backend} does not answer.", retry_after_seconds=seconds)
 

@@ -335,6 +335,7 @@ def test_a_kill_costs_only_the_chunks_in_hand(example: Path, make_clip: Any, tmp
     process = subprocess.Popen([sys.executable, "-c", script], start_new_session=True)
     try:
         until(lambda: len(list(output.glob("chunk_*.txt"))) == 3, "three chunks")
+        until((output / "manifest.json").exists, "a manifest")
         process.send_signal(signal.SIGKILL)
         process.wait(DEADLINE_SECONDS)
     finally:

@@ -14,6 +14,7 @@ from pyprocessor.journal.reader import JournalReader
 from pyprocessor.models import JobState
 from pyprocessor.profiles import load
 from tests.benchmarks.bare import bare_calls, xargs
+from tests.conftest import ClipMaker
 from tests.process.cgroups import MEMORY_PROFILE, MIB, MemoryGroup, run_inside
 from tests.process.runs import states
 from tests.process.skips import group_or_skip
@@ -22,8 +23,8 @@ LIMIT_BYTES = 900 * MIB
 """Three 720p encodes of some 210 MiB each and our own processes fit, five do not."""
 BUDGET_BYTES = LIMIT_BYTES * 80 // 100
 CLIPS = 8
-MORE_CLIPS = 4
-"""So many more than can start before the model has learned anything."""
+LONG_CLIPS, LONG_SECONDS = 10, 6.0
+"""More than can start before the model has learned anything, and long enough that six are at their peak at once."""
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def group() -> Iterator[MemoryGroup]:
 
 
 @pytest.fixture
-def clips(tmp_path: Path, make_clip) -> Path:  # type: ignore[no-untyped-def]
+def clips(tmp_path: Path, make_clip: ClipMaker) -> Path:
     """A folder of 720p clips, long enough for an encoder to fill its look-ahead."""
     for number in range(CLIPS):
         make_clip(tmp_path / "in" / f"clip-{number}.mp4", seconds=3.0, size="1280x720", audio=None)
@@ -72,16 +73,18 @@ def test_predictions_keep_a_run_within_its_budget(
 
 
 def test_the_governor_alone_saves_a_run_whose_predictions_are_wrong(
-    group: MemoryGroup, clips: Path, profile: Path, tmp_path: Path
+    group: MemoryGroup, profile: Path, make_clip: ClipMaker, tmp_path: Path
 ) -> None:
     """Six at once are admitted by a model that is wrong by a factor of four; all is done, and the journal says how."""
-    for number in range(MORE_CLIPS):
-        shutil.copy(clips / "clip-0.mp4", clips / f"more-{number}.mp4")
+    clips = tmp_path / "in"
+    first = make_clip(clips / "clip-0.mp4", seconds=LONG_SECONDS, size="1280x720", audio=None)
+    for number in range(1, LONG_CLIPS):
+        shutil.copy(first, clips / f"clip-{number}.mp4")
     command = [sys.executable, "-m", "tests.process.misled", "--input", str(clips), "--output", str(tmp_path / "out")]
     run = run_inside(group, [*command, "--profile", str(profile)], cwd=Path.cwd())
     assert run.oom_kills == 0, run.output
     assert run.returncode == 0, run.output
-    assert list(states(tmp_path / "out").values()) == [JobState.SUCCEEDED] * (CLIPS + MORE_CLIPS)
+    assert list(states(tmp_path / "out").values()) == [JobState.SUCCEEDED] * LONG_CLIPS
     kinds = set(_kinds(tmp_path / "out"))
     # How far it has to go depends on how many of the six are at their peak at once.
     assert kinds & {"hold", "shrink", "suspend", "shed"}, f"what was admitted fitted after all: {kinds}"
