@@ -5,6 +5,7 @@ What is found while the film is divided goes with each part's params, so that a 
 
 from __future__ import annotations
 
+import bisect
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -51,6 +52,9 @@ _USUAL_RATE = 24
 _PART_SECONDS, _PART_PICTURES = 0.03, 10
 """What a part takes beside its share, in CPU-seconds and in pictures: starting ffmpeg, a keyframe, and pictures of its
 neighbour that are decoded before it ends (x264 veryfast and slow, real clips of 432 to 720 lines)."""
+_LAST_PICTURE_SECONDS = 0.1
+_NO_TIME = 1e-6
+"""Sums of floats may miss the last bits of it."""
 
 
 def division(profile: Profile, media: MediaInfo, agreed: Contract, cost: CostFeatures) -> Division:
@@ -126,22 +130,39 @@ def _least_seconds(usual: float, pictures: float, seconds: float) -> float:
 def evenly(costs: Sequence[float], seconds: Sequence[float], parts: int, least_seconds: float) -> list[int]:
     """Return with which stretches the parts begin, of near equal cost and each of `least_seconds` or more.
 
-    `costs` and `seconds` are of the stretches in order. There are `parts` parts, or fewer.
+    `costs` and `seconds` are of the stretches in order. There are `parts` parts, or fewer. The time of a film's last
+    picture is in no stretch, and may be lacking.
     """
     spent, passed = ([0.0, *itertools.accumulate(each)] for each in (costs, seconds))
+    least = least_seconds - _LAST_PICTURE_SECONDS
+    most = min(parts, int(passed[-1] / least))
+    begins = next(found for number in range(most, -1, -1) if (found := _begins(spent, passed, number, least)))
+    ends = [*begins[1:], len(costs)]
+    for _ in begins:  # Each part takes from its neighbour, or gives to it, until all are about even.
+        for number in range(1, len(begins)):
+            before, after = begins[number - 1], ends[number]
+            middle = (spent[before] + spent[after]) / 2
+            places = _places(passed, before, after, least, least)
+            begins[number] = ends[number - 1] = min(places, key=lambda place: abs(spent[place] - middle))
+    return begins
+
+
+def _begins(spent: Sequence[float], passed: Sequence[float], parts: int, least: float) -> list[int]:
+    """With which stretches so many parts begin, each at least so long; none where they cannot."""
     begins = [0]
     for number in range(1, parts):
         wanted = spent[-1] * number / parts
-        places = [
-            place
-            for place in range(begins[-1] + 1, len(costs))
-            if passed[place] - passed[begins[-1]] >= least_seconds and passed[-1] - passed[place] >= least_seconds
-        ]
+        places = _places(passed, begins[-1], len(spent) - 1, least, least * (parts - number))
         if not places:
-            break
-        nearest = min(places, key=lambda place: abs(spent[place] - wanted))
-        begins.append(nearest)
+            return []
+        begins.append(min(places, key=lambda place: abs(spent[place] - wanted)))
     return begins
+
+
+def _places(passed: Sequence[float], begin: int, end: int, before: float, after: float) -> range:
+    """The stretches so many seconds behind the one at `begin` and before the one at `end`."""
+    first = bisect.bisect_left(passed, passed[begin] + before - _NO_TIME)
+    return range(first, bisect.bisect_right(passed, passed[end] - after + _NO_TIME))
 
 
 def _film_params(
