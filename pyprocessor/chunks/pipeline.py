@@ -159,7 +159,8 @@ class _Call:
         self._profile = self._loaded()
         self._tool = tool.find(os.environ)
         self._keeps = asked._output_dir is not None
-        if self._writes and not self._keeps:
+        writes = FFMPEG in self._processors or any(given and given.extension for given in self._processors.values())
+        if writes and not self._keeps:
             raise PipelineError(
                 f"The processor {asked._processor_type!r} writes files; name their folder (output_dir, or --output)."
             )
@@ -169,10 +170,6 @@ class _Call:
         self._manifest: Manifest | None = None
         self._was_read = False
         self._said: set[str] = set()
-
-    @property
-    def _writes(self) -> bool:
-        return FFMPEG in self._processors or any(given and given.extension for given in self._processors.values())
 
     def _loaded(self) -> Profile:
         given = {"max_retries": self._numbers["max_retries"]}
@@ -273,12 +270,10 @@ class _Call:
             self._execute(listener, growth)
         write(whole=True)
         if self._manifest is not None and complete:
-            self._notice(self._manifest.left_behind({job.file for job in jobs}))
+            left = self._manifest.left_behind({job.file for job in jobs})
+            if left is not None:
+                (self._listener or Listener()).notice("warning", left)
         return collector
-
-    def _notice(self, text: str | None) -> None:
-        if text is not None:
-            (self._listener or Listener()).notice("warning", text)
 
     def _listener_of(
         self, jobs: list[ChunkJob], collector: ResultCollector, collected: Callable[[], None]
