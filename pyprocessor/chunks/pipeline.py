@@ -30,14 +30,12 @@ from pyprocessor.control.stall_responder import Emergency
 from pyprocessor.engine.engine import execute
 from pyprocessor.errors import ExitCode, JobError, PyprocessorError
 from pyprocessor.ffmpeg import tool
-from pyprocessor.intake.paths import output_folder
+from pyprocessor.intake.paths import AnyPath, output_folder
 from pyprocessor.models import Profile
 from pyprocessor.models.run import Listener, RunRequest
 from pyprocessor.state.state_folder import prepare_state_folder
 from pyprocessor.tasks.chunk_processing import WORKER
 from pyprocessor.tasks.chunk_processors import FFMPEG, processors
-
-_Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 
 @dataclass(slots=True)
@@ -69,14 +67,14 @@ class Pipeline:
 
     def __init__(
         self,
-        source: _Path,
+        source: AnyPath,
         chunk_duration: float = 10.0,
         num_workers: int = 4,
         max_retries: int = 3,
         processor_type: str = "checksum",
         queue_size: int = 10,
         event_callback: EventCallback | None = None,
-        output_dir: _Path | None = None,
+        output_dir: AnyPath | None = None,
         start_time: float | None = None,
         end_time: float | None = None,
         *,
