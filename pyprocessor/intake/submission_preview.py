@@ -100,7 +100,7 @@ def _inspected(submissions: Sequence[Submission], request: RunRequest) -> dict[s
     try:
         while client.pending:
             client.go_on(time.monotonic())
-            wait([client.process.connection] if client.process is not None else [], timeout=TURN_SECONDS)
+            wait([child.connection for child in client.children], timeout=TURN_SECONDS)
             for message in client.messages(time.monotonic()):
                 match message:
                     case (str(job_id), answer):
