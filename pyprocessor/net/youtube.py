@@ -96,8 +96,7 @@ class _Said:
         if len(self.warnings) < _MOST_WARNINGS:
             self.warnings.append(_plain(text))
 
-    def error(self, text: str) -> None:
-        self.debug(text)
+    error = debug
 
 
 class _Bound:

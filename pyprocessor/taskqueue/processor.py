@@ -139,7 +139,9 @@ class BatchProcessor:
         """Hand a task to the run that is on; False where that has just ended."""
         assert self._gate is not None
         async with self._gate:
-            await self._bell.until(self._has_room)
+            await self._bell.until(
+                lambda: self._own is None or self._follower.has_room(self._queue_size - self._asking)
+            )
             self._asking += 1
         self._follower.feed.keep_open()
         before: JobRow | None = None
@@ -165,9 +167,6 @@ class BatchProcessor:
             self._asking -= 1
             self._follower.feed.keep_open()
         return True
-
-    def _has_room(self) -> bool:
-        return self._own is None or self._follower.has_room(self._queue_size - self._asking)
 
     def _named(self, given: Submission, known: JournalReader) -> Submission:
         if not given.job.all_inputs:
