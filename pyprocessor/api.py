@@ -15,6 +15,7 @@ from pyprocessor import profiles
 from pyprocessor.engine.engine import execute
 from pyprocessor.engine.request import run_request
 from pyprocessor.errors import ExitCode, FailureKind
+from pyprocessor.intake.paths import AnyPath
 from pyprocessor.journal.database import FILE_NAME
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import Counts
@@ -23,7 +24,6 @@ from pyprocessor.models.run import Listener
 from pyprocessor.state.state_folder import state_folder
 
 _log = logging.getLogger("pyprocessor")
-_Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +69,8 @@ class RunResult:
 
 
 def run(
-    input: _Path | Sequence[_Path],  # noqa: A002 - as the option is called
-    output: _Path,
+    input: AnyPath | Sequence[AnyPath],  # noqa: A002 - as the option is called
+    output: AnyPath,
     *,
     profile: str | None = "default",
     on_event: Callable[[events.Event], object] | None = None,

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pyprocessor.chunks.errors import PipelineError
 from pyprocessor.errors import ExitCode, FailureKind, InspectError, JobError, PyprocessorError
 from pyprocessor.inspect.picture_index import PictureIndex, picture_index
-from pyprocessor.intake.paths import absolute, all_exist
+from pyprocessor.intake.paths import AnyPath, absolute, all_exist
 from pyprocessor.models import InputLimits, display
 from pyprocessor.tasks.chunk_cutting import Chunk, Cutting
 
@@ -22,7 +22,7 @@ class Chunker:
 
     def __init__(
         self,
-        source: str | bytes | os.PathLike[str] | os.PathLike[bytes],
+        source: AnyPath,
         chunk_duration: float = 10.0,
         start_time: float | None = None,
         end_time: float | None = None,
@@ -70,7 +70,7 @@ class Chunker:
         return (cut.chunk for cut in self.cutting.chunks())
 
 
-def _readable(source: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> bytes:
+def _readable(source: AnyPath) -> bytes:
     try:
         given = os.fsdecode(source)
         path = absolute(given, "The source")

@@ -80,7 +80,7 @@ class ChunkListener(Listener):
             journal,
             moves,
             queued=self._queued,
-            done_before=self._done_before,
+            done_before=self._collect,
             growth=growth,
         )
         return self._feed
@@ -103,9 +103,6 @@ class ChunkListener(Listener):
             queue_size=waiting,
         )
 
-    def _done_before(self, job: ChunkJob, row: JobRow) -> None:
-        self._collect(job, row, None)
-
     # ------------------------------------------------------------ what the engine does
 
     def started(self, job_id: str, name: str, media_seconds: float | None) -> None:
@@ -114,7 +111,7 @@ class ChunkListener(Listener):
         if job is None or self._feed is None:
             return
         self._feed.left_queue(job_id)
-        worker = self._feed.worker_of(job_id)
+        worker = self._feed.journal.attempts_of(job_id)[-1].worker.pid
         self._workers[job_id] = (worker, time.monotonic())
         self._events.send("chunk_started", sequence=job.chunk.sequence, worker=worker)
 
@@ -143,16 +140,17 @@ class ChunkListener(Listener):
         if worker is not None:
             stats["chunks"] += 1
             stats["failed"] += not done
-        result = self._collect(job, self._feed.row(job_id), worker, None if done else outcome)
-        if done:
-            self.bytes_done += job.source_bytes
+        result = self._collect(job, self._feed.moves.row(job_id), worker, None if done else outcome)
         about = {"sequence": result.sequence, "worker": worker, "retries": result.retries}
         if done:
+            self.bytes_done += job.source_bytes
             self._events.send("chunk_done", **about, output_file=result.output_file)
         else:
             self._events.send("chunk_failed", **about, error=result.error)
 
-    def _collect(self, job: ChunkJob, row: JobRow, worker: int | None, failed: Outcome | None = None) -> ChunkResult:
+    def _collect(
+        self, job: ChunkJob, row: JobRow, worker: int | None = None, failed: Outcome | None = None
+    ) -> ChunkResult:
         chunk = job.chunk
         facts = json.loads(row.result) if failed is None and row.result is not None else {}
         result = ChunkResult(

@@ -36,14 +36,14 @@ class Feed(JobSource):
         moves: Transitions,
         *,
         queued: Callable[[ChunkJob, int], None],
-        done_before: Callable[[ChunkJob, JobRow], None],
+        done_before: Callable[[ChunkJob, JobRow], object],
         growth: Growth | None = None,
     ) -> None:
         self._jobs = jobs
         self._queue_size = queue_size
         self._output = output
-        self._journal = journal
-        self._moves = moves
+        self.journal = journal
+        self.moves = moves
         self._queued = queued
         self._done_before = done_before
         self._growth = growth
@@ -59,14 +59,6 @@ class Feed(JobSource):
     def has_submitted(self, job_id: str) -> bool:
         """Whether this call has taken the chunk up."""
         return job_id in self._taken_up
-
-    def row(self, job_id: str) -> JobRow:
-        """The journal's row of a chunk that was submitted."""
-        return self._moves.row(job_id)
-
-    def worker_of(self, job_id: str) -> int:
-        """The process that a chunk was just started in."""
-        return self._journal.attempts_of(job_id)[-1].worker.pid
 
     # ------------------------------------------------------------ as a source of jobs
 
@@ -95,16 +87,15 @@ class Feed(JobSource):
         del now
         wanted = {job.id: job for job in self._jobs}
         left = []
-        for row in self._journal.jobs(state=JobState.PENDING):
+        for row in self.journal.jobs(state=JobState.PENDING):
             if row.task == ProcessChunk.name and row.origin is Origin.SUBMITTED:
                 job = wanted.get(row.id)
-                own = job.submission.job if job is not None else None
-                if job is None or own is None or row.change(own.source, own.params_fingerprint) is not None:
-                    left.append(row.id)
-                else:  # the engine takes it up by itself
+                if job is not None and job.is_as_in(row):  # the engine takes it up by itself
                     self._wait_for(job)
+                else:
+                    left.append(row.id)
         if left:
-            self._moves.cancel(left, NEEDED_NO_MORE)
+            self.moves.cancel(left, NEEDED_NO_MORE)
 
     def findings(self, now: float) -> Iterator[Finding]:
         """Submit chunks until as many wait as the queue holds."""
@@ -123,15 +114,15 @@ class Feed(JobSource):
 
     def _submit(self, job: ChunkJob) -> None:
         self._taken_up.add(job.id)
-        known = self._journal.job(job.id)
+        known = self.journal.job(job.id)
         lost = known is not None and known.state is JobState.SUCCEEDED and not self._is_there(known)
-        self._moves.submit([job.submission], again=[job.id] if lost else ())
-        row = self._moves.row(job.id)
+        self.moves.submit([job.submission], again=[job.id] if lost else ())
+        row = self.moves.row(job.id)
         if row.state is JobState.SUCCEEDED:
             self._done_before(job, row)
             return
         if row.state in _AGAIN:
-            self._moves.retry([job.id])
+            self.moves.retry([job.id])
         self._wait_for(job)
 
     def _wait_for(self, job: ChunkJob) -> None:

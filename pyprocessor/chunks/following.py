@@ -8,6 +8,7 @@ import threading
 import time
 
 from pyprocessor.chunks.errors import PipelineError
+from pyprocessor.intake.paths import AnyPath
 
 LOOK_SECONDS = 1.0
 """Between two looks at size and time."""
@@ -21,7 +22,7 @@ class Growth:
     Raises PipelineError for a `settle_seconds` that is none.
     """
 
-    def __init__(self, source: str | bytes | os.PathLike[str] | os.PathLike[bytes], settle_seconds: float) -> None:
+    def __init__(self, source: AnyPath, settle_seconds: float) -> None:
         number = isinstance(settle_seconds, int | float) and not isinstance(settle_seconds, bool)
         if not number or not math.isfinite(settle_seconds) or settle_seconds <= 0:
             raise PipelineError(f"settle_seconds is {settle_seconds!r}, but has to be more than 0 seconds.")

@@ -30,14 +30,12 @@ from pyprocessor.control.stall_responder import Emergency
 from pyprocessor.engine.engine import execute
 from pyprocessor.errors import ExitCode, JobError, PyprocessorError
 from pyprocessor.ffmpeg import tool
-from pyprocessor.intake.paths import output_folder
+from pyprocessor.intake.paths import AnyPath, output_folder
 from pyprocessor.models import Profile
 from pyprocessor.models.run import Listener, RunRequest
 from pyprocessor.state.state_folder import prepare_state_folder
 from pyprocessor.tasks.chunk_processing import WORKER
 from pyprocessor.tasks.chunk_processors import FFMPEG, processors
-
-_Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 
 @dataclass(slots=True)
@@ -69,14 +67,14 @@ class Pipeline:
 
     def __init__(
         self,
-        source: _Path,
+        source: AnyPath,
         chunk_duration: float = 10.0,
         num_workers: int = 4,
         max_retries: int = 3,
         processor_type: str = "checksum",
         queue_size: int = 10,
         event_callback: EventCallback | None = None,
-        output_dir: _Path | None = None,
+        output_dir: AnyPath | None = None,
         start_time: float | None = None,
         end_time: float | None = None,
         *,
@@ -159,7 +157,8 @@ class _Call:
         self._profile = self._loaded()
         self._tool = tool.find(os.environ)
         self._keeps = asked._output_dir is not None
-        if self._writes and not self._keeps:
+        writes = FFMPEG in self._processors or any(given and given.extension for given in self._processors.values())
+        if writes and not self._keeps:
             raise PipelineError(
                 f"The processor {asked._processor_type!r} writes files; name their folder (output_dir, or --output)."
             )
@@ -169,10 +168,6 @@ class _Call:
         self._manifest: Manifest | None = None
         self._was_read = False
         self._said: set[str] = set()
-
-    @property
-    def _writes(self) -> bool:
-        return FFMPEG in self._processors or any(given and given.extension for given in self._processors.values())
 
     def _loaded(self) -> Profile:
         given = {"max_retries": self._numbers["max_retries"]}
@@ -273,12 +268,10 @@ class _Call:
             self._execute(listener, growth)
         write(whole=True)
         if self._manifest is not None and complete:
-            self._notice(self._manifest.left_behind({job.file for job in jobs}))
+            left = self._manifest.left_behind({job.file for job in jobs})
+            if left is not None:
+                (self._listener or Listener()).notice("warning", left)
         return collector
-
-    def _notice(self, text: str | None) -> None:
-        if text is not None:
-            (self._listener or Listener()).notice("warning", text)
 
     def _listener_of(
         self, jobs: list[ChunkJob], collector: ResultCollector, collected: Callable[[], None]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pyprocessor.chunks.chunker import Chunker
+from pyprocessor.journal.rows import JobRow
 from pyprocessor.journal.waiting import Submission, params_of
 from pyprocessor.models import Cost, Job, Origin, Profile, Source, submitted_id
 from pyprocessor.recipes.chunk import copied_container
@@ -31,6 +32,10 @@ class ChunkJob:
     @property
     def id(self) -> str:
         return self.submission.job.id
+
+    def is_as_in(self, row: JobRow) -> bool:
+        """Whether the journal has it with the same source and params."""
+        return row.change(self.submission.job.source, self.submission.job.params_fingerprint) is None
 
 
 @dataclass(frozen=True, slots=True)

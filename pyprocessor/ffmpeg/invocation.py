@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
+from pyprocessor.models import MediaInfo
 from pyprocessor.models.encoders import is_hardware, muxer, video_encoder
 
 Options = tuple[tuple[str, str], ...]
@@ -52,6 +53,11 @@ class MappedStream:
     preset: str | None = None
     """Apart from the options because encoders call it by different names."""
     metadata: Options = ()
+
+    def copied(self, options: Options = ()) -> MappedStream:
+        """The same stream as it is in its source; of its options only those stay that hold for a copy, too."""
+        kept = tuple(option for option in self.options if option[0] in ("tag", "disposition"))
+        return replace(self, encoder="copy", filters=(), preset=None, options=(*kept, *options))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +124,14 @@ def demuxer_options(container: str, *, deep: bool, forward: bool, skipped_bytes:
     if skipped_bytes:  # the container's index may count from the file's start, so it is ignored
         options += (("skip_initial_bytes", str(skipped_bytes)), ("fflags", "+ignidx"))
     return options
+
+
+def opening(media: MediaInfo) -> Options:
+    """Options that open a file as inspecting did."""
+    options = demuxer_options(
+        media.container, deep=media.deep, forward=media.forward, skipped_bytes=media.skipped_bytes
+    )
+    return (*options, ("f", media.demuxer)) if media.skipped_bytes else options
 
 
 def environment(base: Mapping[str, str]) -> dict[str, str]:

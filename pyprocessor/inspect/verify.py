@@ -202,12 +202,12 @@ def sound_tracks(path: bytes) -> int:
         raise VerifyError(FailureKind.INFRASTRUCTURE, "The sound that was encoded cannot be read back.") from error
 
 
-def written_packets(path: bytes, stream: int = 0) -> tuple[int, float]:
+def written_packets(path: bytes) -> tuple[int, float]:
     """How many packets are in the first stream of a file that our own ffmpeg wrote, and how long they last."""
     count, first, last = 0, math.inf, 0.0
     try:
         with closing(open_output(path)) as container:
-            for packet in container.demux(container.streams[stream]):
+            for packet in container.demux(container.streams[0]):
                 if packet.size and not packet.is_discard:
                     count += 1
                     if packet.pts is not None and packet.time_base is not None:

@@ -84,7 +84,7 @@ class Discovery(JobSource):
 
     @property
     def children(self) -> tuple[Child, ...]:
-        return (self._inspector.process,) if self._inspector.process is not None else ()
+        return self._inspector.children
 
     def findings(self, now: float) -> Iterator[Finding]:
         for message in self._inspector.messages(now):

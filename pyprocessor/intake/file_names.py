@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import Counter
+from collections.abc import Iterable
 
 from pyprocessor.containers.content import HEAD_BYTES, seems_video
 from pyprocessor.models import Profile, display
@@ -58,9 +59,13 @@ def extensions_of(profile: Profile) -> frozenset[bytes]:
     if profile.scan.extensions:
         return frozenset(os.fsencode(e) for e in profile.scan.extensions)
     known = VIDEO_EXTENSIONS | (AUDIO_EXTENSIONS if profile.video is None else ANIMATION_EXTENSIONS)
-    named = frozenset(extension(os.fsencode(glob.strip())) for glob in profile.scan.include)
-    plain = (e for e in named - OTHER_EXTENSIONS if e and not set(e) & set(b"*?[]/"))
-    return known.union(plain)
+    return known | (extensions_in(profile.scan.include) - OTHER_EXTENSIONS)
+
+
+def extensions_in(globs: Iterable[str]) -> frozenset[bytes]:
+    """Return the extensions that patterns of names state plainly, such as `*.ogv`."""
+    named = (extension(os.fsencode(glob.strip())) for glob in globs)
+    return frozenset(kind for kind in named if kind and not set(kind) & set(b"*?[]/"))
 
 
 MOST_LOOKED_AT = 400

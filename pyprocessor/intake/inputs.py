@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import stat
-import unicodedata
 from collections.abc import Sequence
 from contextlib import suppress
 
 from pyprocessor.intake.scan import order_key
 from pyprocessor.models import Input, InputFolder
+from pyprocessor.plan.naming import folded
 
 
 def inputs_of(paths: Sequence[bytes]) -> tuple[Input, ...]:
@@ -37,7 +37,7 @@ def _names(paths: Sequence[bytes]) -> list[bytes]:
     parts = [path.strip(b"/").split(b"/") for path in paths]
     lengths = [1] * len(paths)
     while True:
-        ends = [tuple(map(_folded, given[-length:])) for given, length in zip(parts, lengths, strict=True)]
+        ends = [tuple(map(folded, given[-length:])) for given, length in zip(parts, lengths, strict=True)]
         holders: dict[tuple[str, ...], list[int]] = {}
         for index, end in enumerate(ends):
             holders.setdefault(end, []).append(index)
@@ -51,8 +51,3 @@ def _names(paths: Sequence[bytes]) -> list[bytes]:
             return [b"/".join(given[-length:]) for given, length in zip(parts, lengths, strict=True)]
         for index in longer:
             lengths[index] += 1
-
-
-def _folded(name: bytes) -> str:
-    """Return the form in which a case-insensitive, normalising file system compares names."""
-    return unicodedata.normalize("NFC", os.fsdecode(name)).casefold()

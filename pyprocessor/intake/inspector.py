@@ -124,14 +124,12 @@ class _Inspector:
 
     def _inspect(self, wanted: Source | InspectJob | DivideJob) -> Inspected:
         try:
-            if isinstance(wanted, DivideJob):
-                return Inspected(self._divide(wanted))
-            if isinstance(wanted, InspectJob):
-                inputs = tuple(map(_as_it_is, wanted.inputs))
-                with bounded_memory(self._limits.inspect_memory_bytes):
-                    found = task(wanted.task).inspect(inputs, wanted.params, self._limits)
-                return Inspected(json.dumps(found))
             with bounded_memory(self._limits.inspect_memory_bytes):
+                if isinstance(wanted, DivideJob):
+                    return Inspected(self._divide(wanted))
+                if isinstance(wanted, InspectJob):
+                    inputs = tuple(map(_as_it_is, wanted.inputs))
+                    return Inspected(json.dumps(task(wanted.task).inspect(inputs, wanted.params, self._limits)))
                 return Inspected(task(FOLDER_TASK).inspect((wanted,), self._profile, self._limits))
         except (JobError, UsageError) as error:
             if isinstance(wanted, Source):
@@ -144,8 +142,7 @@ class _Inspector:
         if tuple(map(_as_it_is, wanted.inputs)) != wanted.inputs:
             raise JobError(FailureKind.BAD_INPUT, "The source changed since it was inspected.")
         work: Any = task(wanted.task)
-        with bounded_memory(self._limits.inspect_memory_bytes):
-            children = work.divide(wanted.params, wanted.inputs, wanted.found, wanted.parts, self._limits)
+        children = work.divide(wanted.params, wanted.inputs, wanted.found, wanted.parts, self._limits)
         for child in children:
             json.dumps(child.params, allow_nan=False)
         return tuple(children)

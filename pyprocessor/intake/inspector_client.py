@@ -61,6 +61,11 @@ class InspectorClient(Generic[Asked]):
         return self.plan.lists
 
     @property
+    def children(self) -> tuple[Child, ...]:
+        """The process, where there is one."""
+        return (self.process,) if self.process is not None else ()
+
+    @property
     def pending(self) -> int:
         """How many are to be inspected yet."""
         return len(self._to_ask) + len(self._asked)

@@ -18,6 +18,8 @@ from pyprocessor.journal.database import FILE_NAME
 from pyprocessor.models import display
 from pyprocessor.state.state_folder import state_folder
 
+AnyPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+"""What a program may name a file or folder by."""
 ANSWER_SECONDS = 30.0
 """How long a file system may take to answer. A disk that was asleep takes ten."""
 _SILENT = (

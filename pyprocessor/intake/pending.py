@@ -88,7 +88,7 @@ class PendingJobs(JobSource):
 
     @property
     def children(self) -> tuple[Child, ...]:
-        return (self._inspector.process,) if self._inspector.process is not None else ()
+        return self._inspector.children
 
     def begin(self, now: float) -> None:
         del now

@@ -303,12 +303,14 @@ class Glob:
         parts = (fnmatch.translate(part)[len("(?s:") : -_END_LENGTH] for part in bare.strip("/").split("**/"))
         expression = "(?:.*/)?".join(parts)
         anywhere = "" if anchored else "(?:.*/)?"
-        self._expression = Expression(key, pattern, os.fsencode(rf"(?s:{anywhere}{expression}(?:/.*)?)"), alive)
+        self._expression = Expression(
+            key, pattern, os.fsencode(rf"(?s:{anywhere}{expression}(?:/.*)?)"), alive, "fullmatch"
+        )
 
     def matches(self, relative: bytes) -> bool:
         """Return whether a file's path below the input matches; raises TookTooLong."""
         try:
-            found = self._expression.fullmatch(relative) is not None
+            found = self._expression.find(relative) is not None
         except TookTooLong:
             self.matched = True  # perhaps
             raise

@@ -87,13 +87,7 @@ def _name(job_id: str, jobs: Mapping[str, Submission], known: Callable[[str], Jo
 
 
 def _has_files_only(given: Submission) -> bool:
-    job = given.job
-    return bool(job.source.path) and not any(isinstance(each, ProductOf) for each in job.inputs)
-
-
-def _inputs(given: Submission) -> tuple[Source | ProductOf, ...]:
-    own = (given.job.source,) if given.job.source.path else ()
-    return (*own, *given.job.inputs)
+    return bool(given.job.source.path) and all(isinstance(each, Source) for each in given.job.inputs)
 
 
 def _inspected(submissions: Sequence[Submission], request: RunRequest) -> dict[str, Inspected]:
@@ -101,12 +95,12 @@ def _inspected(submissions: Sequence[Submission], request: RunRequest) -> dict[s
     found: dict[str, Inspected] = {}
     client: InspectorClient[str] = InspectorClient(request, context())
     for given in submissions:
-        files = tuple(each for each in _inputs(given) if isinstance(each, Source))
+        files = tuple(each for each in given.job.all_inputs if isinstance(each, Source))
         client.ask(given.job.id, InspectJob(given.job.task, files, json.loads(given.params)))
     try:
         while client.pending:
             client.go_on(time.monotonic())
-            wait([client.process.connection] if client.process is not None else [], timeout=TURN_SECONDS)
+            wait([child.connection for child in client.children], timeout=TURN_SECONDS)
             for message in client.messages(time.monotonic()):
                 match message:
                     case (str(job_id), answer):
@@ -139,21 +133,21 @@ def _planned(
     """Return the plan of a job; None where it depends on what is not known yet. Raises JobError where it would fail."""
     if answer is not None and answer.failure is not None:
         raise JobError(answer.failure, answer.reason)
-    inputs = tuple(_file(each, made, output) for each in _inputs(given))
+    inputs = tuple(_file(each, made, output) for each in given.job.all_inputs)
     found: Any = json.loads(answer.found) if answer is not None else _NotKnownYet() if inputs else None
     name = given.job.source.relative
     try:
-        plan = task(given.job.task).plan(json.loads(given.params), inputs, found, name)
+        plan: Any = task(given.job.task).plan(json.loads(given.params), inputs, found, name)
     except JobError:
         if answer is None and inputs:
             return None
         raise
     except Exception:  # noqa: BLE001 - code of others, which may want to know what nobody knows yet
         return None
-    known = plan if isinstance(plan, Plan) else None
-    if known is not None:
-        check_products(known)
-    return known
+    if not isinstance(plan, Plan):
+        return None
+    check_products(plan)
+    return plan
 
 
 def _file(given: Source | ProductOf, made: Mapping[str, tuple[Product, ...] | None], output: bytes) -> Source:

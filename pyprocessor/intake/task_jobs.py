@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pyprocessor.intake.file_names import AUDIO_EXTENSIONS, VIDEO_EXTENSIONS, extension
+from pyprocessor.intake.file_names import AUDIO_EXTENSIONS, VIDEO_EXTENSIONS, extensions_in
 from pyprocessor.intake.inputs import inputs_of
 from pyprocessor.intake.messages import Candidate, PassedOver, Remark, ScanPlan
 from pyprocessor.intake.scan import walk
@@ -35,8 +35,7 @@ def extensions_taken(name: str, include: Sequence[str]) -> frozenset[bytes]:
     """
     own = getattr(task(name), "extensions", None)
     taken = VIDEO_EXTENSIONS | AUDIO_EXTENSIONS if own is None else frozenset(kind.encode() for kind in own)
-    named = (extension(os.fsencode(glob.strip())) for glob in include)
-    return taken.union(kind for kind in named if kind and not set(kind) & set(b"*?[]/")) if taken else taken
+    return taken | extensions_in(include) if taken else taken
 
 
 def listing(

@@ -15,8 +15,8 @@ from pyprocessor.intake.classify import Costs, Finding, Settled, SettledBefore, 
 from pyprocessor.intake.discovery import Discovery
 from pyprocessor.intake.messages import Found, Looked, Remark, Vanished
 from pyprocessor.intake.watcher import watcher_main
+from pyprocessor.jobs.retry import STATE_AFTER
 from pyprocessor.journal.journal import Journal
-from pyprocessor.models import JobState, OutcomeKind
 from pyprocessor.models.run import RunRequest
 from pyprocessor.tasks.base import Task
 from pyprocessor.workers.messages import InputAway, Report
@@ -26,7 +26,6 @@ SILENCE_SECONDS = 60.0
 """A watcher reports every few seconds; one that does not for so long waits for a file system."""
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 60.0
 """Before a watcher that died is replaced; doubled each time, until one has completed a look."""
-_STATES = {OutcomeKind.FAILED: JobState.FAILED, OutcomeKind.SKIPPED: JobState.SKIPPED}
 
 
 class WatchClient(Discovery):
@@ -169,5 +168,6 @@ class WatchClient(Discovery):
     def _is_journaled(self, settled: Settled) -> bool:
         """Return whether the journal says the same of the file as it is now."""
         row, job, outcome = self._journal.job(settled.job.id), settled.job, settled.outcome
-        same = row is not None and row.change(job.source, row.params_fingerprint) is None
-        return row is not None and same and (row.state, row.reason) == (_STATES.get(outcome.kind), outcome.reason)
+        if row is None or row.change(job.source, row.params_fingerprint) is not None:
+            return False
+        return (row.state, row.reason) == (STATE_AFTER[outcome.kind], outcome.reason)

@@ -248,6 +248,11 @@ class Job:
         return (*main, *self.companions)
 
     @property
+    def all_inputs(self) -> tuple[JobInput, ...]:
+        """What it reads, its source first where that is a file."""
+        return (self.source, *self.inputs) if self.source.path else self.inputs
+
+    @property
     def needs(self) -> tuple[str, ...]:
         """The jobs that it waits for: those of `after`, and those whose products it reads."""
         made = (given.job_id for given in self.inputs if isinstance(given, ProductOf))

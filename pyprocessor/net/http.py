@@ -44,7 +44,9 @@ async def ask(
 
     Raises JobError: UNAVAILABLE where a later request may be answered, else for good. No message holds the key.
     """
-    httpx = _library()
+    check_installed("httpx", "Asking an API", "openai")
+    import httpx
+
     try:
         address = httpx.URL(url)
     except httpx.InvalidURL as error:
@@ -96,6 +98,13 @@ def refusal(status: int, headers: Mapping[str, str], name: str, said: str = "") 
     return JobError(FailureKind.BAD_INPUT if status in _OF_THE_REQUEST else FailureKind.UNSUPPORTED, quoted)
 
 
+def kind_of(status: int) -> FailureKind:
+    """Return what it means for a download that a server answers with this status."""
+    if status in (408, 425, 429) or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return FailureKind.UNAVAILABLE
+    return FailureKind.PERMISSION if status in (401, 403, 407) else FailureKind.BAD_INPUT
+
+
 def retry_after(headers: Mapping[str, str]) -> float | None:
     """Return for how many seconds a server asks to be left alone; None where it does not say."""
     value = headers.get("retry-after", "").strip()
@@ -116,18 +125,12 @@ def garbled(name: str) -> JobError:
     return JobError(FailureKind.UNAVAILABLE, f"{name} answered with what is no answer of such an API.")
 
 
-def _library() -> Any:
-    check_installed("httpx", "Asking an API", "openai")
-    import httpx
-
-    return httpx
-
-
 @cache
 def _trust() -> ssl.SSLContext:
     """Which certificates are trusted; made once a process, since that takes longer than a request may."""
-    context: ssl.SSLContext = _library().create_ssl_context()
-    return context
+    import httpx
+
+    return httpx.create_ssl_context()
 
 
 async def _bounded(chunks: AsyncIterator[bytes], most: int, name: str) -> bytes:

@@ -13,7 +13,7 @@ import time
 import warnings
 from collections.abc import Callable
 from types import FrameType
-from typing import AnyStr, Generic
+from typing import AnyStr, Generic, Literal
 
 from pyprocessor.models import display
 
@@ -39,7 +39,14 @@ class _TimerExpired(Exception):
 class Expression(Generic[AnyStr]):
     """One expression, by its key in a profile and as written; `alive` is called after each slow name."""
 
-    def __init__(self, key: str, written: str, pattern: AnyStr, alive: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        key: str,
+        written: str,
+        pattern: AnyStr,
+        alive: Callable[[], None],
+        how: Literal["match", "search", "fullmatch"],
+    ) -> None:
         self.written = written
         self._alive = alive
         self._slow_seconds = 0.0
@@ -49,22 +56,11 @@ class Expression(Generic[AnyStr]):
         with warnings.catch_warnings():
             # Warnings of future meanings point into our code, which does not help the user.
             warnings.simplefilter("ignore", FutureWarning)
-            self._compiled: re.Pattern[AnyStr] = re.compile(pattern)
+            self._operation: Callable[[AnyStr], re.Match[AnyStr] | None] = getattr(re.compile(pattern), how)
         self._too_long_on: list[str] = []
 
-    def search(self, name: AnyStr) -> re.Match[AnyStr] | None:
-        """As `re.search`; raises TookTooLong."""
-        return self._apply(self._compiled.search, name)
-
-    def match(self, name: AnyStr) -> re.Match[AnyStr] | None:
-        """As `re.match`; raises TookTooLong."""
-        return self._apply(self._compiled.match, name)
-
-    def fullmatch(self, name: AnyStr) -> re.Match[AnyStr] | None:
-        """As `re.fullmatch`; raises TookTooLong."""
-        return self._apply(self._compiled.fullmatch, name)
-
-    def _apply(self, operation: Callable[[AnyStr], re.Match[AnyStr] | None], name: AnyStr) -> re.Match[AnyStr] | None:
+    def find(self, name: AnyStr) -> re.Match[AnyStr] | None:
+        """As `how` in `re`; raises TookTooLong."""
         if self._given_up:
             listed = " and ".join(self._too_long_on)
             raise TookTooLong(
@@ -72,7 +68,7 @@ class Expression(Generic[AnyStr]):
             )
         began = time.process_time()
         try:
-            return _in_time(operation, name)
+            return _in_time(self._operation, name)
         except _TimerExpired:
             self._too_long_on.append(display(os.fsencode(name)))
             self._given_up = len(self._too_long_on) >= TRIES

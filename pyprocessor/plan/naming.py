@@ -14,6 +14,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from pyprocessor.models import NamingSettings
 from pyprocessor.plan.matching import Expression, TookTooLong
@@ -43,12 +44,13 @@ class NamePatterns:
     """The valid patterns of a profile, to be kept for all folders; `alive` as in `Expression`."""
 
     def __init__(self, settings: NamingSettings, alive: Callable[[], None]) -> None:
-        def expression(key: str, pattern: str | None) -> Expression[str] | None:
-            return Expression(f"naming.{key}", pattern, pattern, alive) if pattern is not None else None
+        def expression(key: str, how: Literal["match", "search"]) -> Expression[str] | None:
+            pattern = getattr(settings, key)
+            return Expression(f"naming.{key}", pattern, pattern, alive, how) if pattern is not None else None
 
-        self.validation_pattern = expression("validation_pattern", settings.validation_pattern)
-        self.rename_pattern = expression("rename_pattern", settings.rename_pattern)
-        self.organization_pattern = expression("organization_pattern", settings.organization_pattern)
+        self.validation_pattern = expression("validation_pattern", "match")
+        self.rename_pattern = expression("rename_pattern", "search")
+        self.organization_pattern = expression("organization_pattern", "match")
 
 
 _Wish = tuple[bytes, bytes]
@@ -68,14 +70,14 @@ def output_names(siblings: Sequence[bytes], extension: str, patterns: NamePatter
     valid = patterns.validation_pattern
     for name in siblings:
         try:
-            if valid is not None and not valid.match(os.fsdecode(name)):
+            if valid is not None and not valid.find(os.fsdecode(name)):
                 refused[name] = f"does not match the profile's validation pattern {valid.written!r}"
                 continue
             folder, stem = b"", os.path.splitext(name)[0]
             if patterns.rename_pattern is not None:
-                stem = _captured(patterns.rename_pattern.search(os.fsdecode(name))) or stem
+                stem = _captured(patterns.rename_pattern.find(os.fsdecode(name))) or stem
             if patterns.organization_pattern is not None:
-                folder = _fitted(_captured(patterns.organization_pattern.match(os.fsdecode(stem))), b"", name, 0)
+                folder = _fitted(_captured(patterns.organization_pattern.find(os.fsdecode(stem))), b"", name, 0)
             wishes[name] = folder, stem
         except TookTooLong as error:
             unsettled[name] = str(error)
@@ -94,9 +96,9 @@ def _captured(match: re.Match[str] | None) -> bytes:
 def _settle(wishes: Mapping[bytes, _Wish], extension: bytes) -> dict[bytes, bytes]:
     """Make names differ: all that are equal in a round get one step longer, so that no order matters."""
     steps = dict.fromkeys(wishes, 0)
-    folders = {_key(folder) for folder, _ in wishes.values() if folder}
+    folders = {folded(folder) for folder, _ in wishes.values() if folder}
     names = {name: _named(name, wish, extension, 0) for name, wish in wishes.items()}
-    keys = {name: _key(path) for name, path in names.items()}
+    keys = {name: folded(path) for name, path in names.items()}
     while True:
         takers: defaultdict[str, list[bytes]] = defaultdict(list)
         for name, key in keys.items():
@@ -108,7 +110,7 @@ def _settle(wishes: Mapping[bytes, _Wish], extension: bytes) -> dict[bytes, byte
         for name in movable:
             steps[name] += 1
             names[name] = _named(name, wishes[name], extension, steps[name])
-            keys[name] = _key(names[name])
+            keys[name] = folded(names[name])
 
 
 def _named(name: bytes, wish: _Wish, extension: bytes, step: int) -> bytes:
@@ -138,6 +140,6 @@ def cut(name: bytes, room: int) -> bytes:
     return name[:room]
 
 
-def _key(path: bytes) -> str:
+def folded(path: bytes) -> str:
     """The same for two names that are one on a case-insensitive, normalising file system."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", os.fsdecode(path)).casefold())

@@ -177,7 +177,7 @@ def next_batch(
     else:
         # Batches of at least several files cannot be laid out file by file, and many files need no schedule.
         few = len(ready) <= SCHEDULED_PER_CORE * cores
-        if few and estimation.min_batch_size <= 1 and not (ready.several_tenants or ready.several_priorities):
+        if few and estimation.min_batch_size <= 1 and ready.by_cost_alone:
             startables = filter(startable, ready.longer_than(-1.0))
             fitting = [e for e in startables if room is None or e.memory_bytes <= room]
             listed = sorted(fitting, key=lambda e: (e.band, -e.cpu_seconds, e.job_id))

@@ -128,9 +128,9 @@ class ReadyQueue:
         return moved
 
     @property
-    def several_tenants(self) -> bool:
-        """Whether tenants share what could start now."""
-        return len({tenant for _, tenant in self._heaps}) > 1
+    def by_cost_alone(self) -> bool:
+        """Whether all that could start now is of one tenant and one priority, so that only costs decide the order."""
+        return len({(band[0], tenant) for band, tenant in self._heaps}) <= 1
 
     def longer_than(self, cpu_seconds: float) -> list[QueuedJob]:
         """All jobs that could start now and are predicted to take more CPU-seconds, in no order."""
@@ -223,11 +223,6 @@ class ReadyQueue:
     def is_idle(self, job: QueuedJob) -> bool:
         """Whether it is to start only while nothing of another band waits."""
         return job.priority >= HIGH and standing(job.band, self._period)[0] >= IDLE
-
-    @property
-    def several_priorities(self) -> bool:
-        """Whether some of the jobs that could start now come before others, whatever they cost."""
-        return len({band[0] for band, _ in self._heaps}) > 1
 
     def _remove(self, job_id: str) -> None:
         """Drop a job. Its place in the heap is cleared when it comes to the top."""

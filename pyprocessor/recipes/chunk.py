@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from pyprocessor.ffmpeg.invocation import Filter, Input, Invocation, MappedStream, Options, Output, demuxer_options
+from pyprocessor.ffmpeg.invocation import Filter, Input, Invocation, MappedStream, Options, Output, opening
 from pyprocessor.models import MediaInfo
 from pyprocessor.models.encoders import muxer
 
@@ -61,7 +61,7 @@ def copied(
         # Without the latter the marks of Dolby Vision, 360 degree and stereo films would be left out.
         *((("movflags", "+faststart"), ("strict", "unofficial")) if container == "mp4" else ()),
     )
-    source = Input(path, options=(*_opening(media), ("copyts", ""), *_reading(within)))
+    source = Input(path, options=(*opening(media), ("copyts", ""), *_reading(within)))
     return Invocation((source,), Output(output_name, muxer(container), tuple(mapped), options))
 
 
@@ -90,19 +90,10 @@ def encoded(whole: Invocation, within: Range) -> Invocation:
 def _until(stream: MappedStream, high: float, within: Range) -> MappedStream:
     """The stream of the output, ended before `high`."""
     if stream.encoder == "copy":
-        return replace(
-            stream,
-            options=(*stream.options, *_only(None, high - (within.begins if within.low is None else within.low))),
-        )
+        begin = within.begins if within.low is None else within.low
+        return replace(stream, options=(*stream.options, *_only(None, high - begin)))
     ending = Filter("trim" if stream.kind == "v" else "atrim", (("end", f"{high - within.begins:.6f}"),))
     return replace(stream, filters=(ending, *stream.filters))
-
-
-def _opening(media: MediaInfo) -> Options:
-    options = demuxer_options(
-        media.container, deep=media.deep, forward=media.forward, skipped_bytes=media.skipped_bytes
-    )
-    return (*options, ("f", media.demuxer)) if media.skipped_bytes else options
 
 
 def _reading(within: Range, *, to_end: bool = False) -> Options:

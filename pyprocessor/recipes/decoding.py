@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from pyprocessor.ffmpeg.invocation import Input, Invocation, MappedStream, Output, demuxer_options
+from pyprocessor.ffmpeg.invocation import Input, Invocation, MappedStream, Output, opening
 from pyprocessor.models import MediaInfo
 
 
 def decoded(path: bytes, media: MediaInfo, *, threads: int, output_name: str) -> Invocation:
     """Decode every film and sound track. No file of the output's name is made."""
-    options = demuxer_options(
-        media.container, deep=media.deep, forward=media.forward, skipped_bytes=media.skipped_bytes
-    )
-    if media.skipped_bytes:
-        options += (("f", media.demuxer),)
+    options = opening(media)
     streams = []
     for stream in media.streams:
         if stream.decoder is not None:

@@ -106,11 +106,6 @@ def sound_features(profile: Profile, media: MediaInfo) -> CostFeatures:
     return CostFeatures(
         task="transcode",
         encoder=encoder,
-        preset=None,
-        pixels=0,
-        source_pixels=0,
-        pixel_format="",
-        frames=0.0,
         duration_seconds=seconds,
         source_bytes=media.size_bytes,
         target_bit_rate=rate,

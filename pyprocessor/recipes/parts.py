@@ -34,7 +34,6 @@ _LAST_OF_MP4 = "if(gt(NEXT_DTS,DTS)," + _SHOWN_LAST + ",max(DURATION,{seconds:.6
 end of a track by its last packet in decoding order, and in an edit list by the picture that is shown last."""
 _LAST_OF_SVT = "if(gt(NEXT_PTS,PTS),NEXT_PTS-PTS,max(DURATION,{seconds:.6f}/TB+STARTPTS-PTS))"
 """As in the recipe of the film."""
-_KEPT_WHERE_COPIED = frozenset(("tag", "disposition"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,11 +202,8 @@ def joined(whole: Recipe, made: JoinedFilm, film: StreamInfo) -> Recipe:
 
 
 def _copied(mapped: MappedStream, source: tuple[int, int], options: Options = ()) -> MappedStream:
-    kept = tuple(option for option in mapped.options if option[0] in _KEPT_WHERE_COPIED)
     metadata = (*mapped.metadata, ("encoder", ""))  # that of the source
-    return replace(
-        mapped, source=source, encoder="copy", filters=(), preset=None, options=(*kept, *options), metadata=metadata
-    )
+    return replace(mapped.copied(options), source=source, metadata=metadata)
 
 
 def _following(container: str, mapped: MappedStream, film: StreamInfo, made: JoinedFilm) -> Options:

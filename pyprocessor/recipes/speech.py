@@ -12,17 +12,9 @@ import re
 from dataclasses import dataclass, replace
 
 from pyprocessor.errors import FailureKind, JobError
-from pyprocessor.ffmpeg.invocation import Filter, Invocation, MappedStream
+from pyprocessor.ffmpeg.invocation import Filter, Invocation
 from pyprocessor.inspect.contract import Action, Contract, can_be_decoded, contract
-from pyprocessor.models import (
-    AudioSettings,
-    MediaInfo,
-    MediaNote,
-    Profile,
-    Source,
-    StreamKind,
-    VideoSettings,
-)
+from pyprocessor.models import AudioSettings, MediaInfo, Profile, Source, StreamKind, VideoSettings
 from pyprocessor.recipes.chunk import copied_container
 from pyprocessor.recipes.transcode import Recipe, recipe
 
@@ -43,7 +35,6 @@ _SOUND = Profile(
 _TRUE_PEAK, _RANGE = -2.0, 11.0
 """dBTP and LU: a margin for what coders add, and the widest range that keeps whispers audible."""
 _MEASURED = re.compile(r"\{[^{}]*\"input_i\"[^{}]*\}")
-_OF_COPIES = frozenset({"disposition", "tag"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +103,8 @@ def loudness(printed: str) -> Loudness | None:
         return None
     try:
         values = json.loads(measured[0])
-        found = (float(values[name]) for name in ("input_i", "input_tp", "input_lra", "input_thresh", "target_offset"))
-        integrated, peak, wide, threshold, offset = found
-        return Loudness(integrated, peak, wide, threshold, offset)
+        names = ("input_i", "input_tp", "input_lra", "input_thresh", "target_offset")
+        return Loudness(*(float(values[name]) for name in names))
     except (ValueError, KeyError, TypeError):
         return None
 
@@ -132,7 +122,9 @@ def preview(height: int) -> Profile:
 
 def remuxed(media: MediaInfo, source: Source, *, threads: int, output_name: str) -> tuple[Recipe, Contract]:
     """Copy films, sound and subtitles as they are to a new container; returns its recipe and contract."""
-    profile = _clean(media)
+    container = container_of(media)
+    video = VideoSettings(all_tracks=True) if media.films else None
+    profile = Profile("clean", "", container=container, extension=container, video=video)
     agreed = contract(profile, media)
     copies = tuple(
         replace(plan, action=Action.COPY, encoder="copy")
@@ -143,26 +135,14 @@ def remuxed(media: MediaInfo, source: Source, *, threads: int, output_name: str)
     agreed = replace(agreed, streams=copies, same_frames=True)
     made = recipe(profile, media, agreed, source, threads=threads, output_name=output_name)
     output = made.invocation.output
-    streams = tuple(_copy(stream) if stream.kind == "v" else stream for stream in output.streams)
+    streams = tuple(stream.copied() if stream.kind == "v" else stream for stream in output.streams)
     invocation = replace(made.invocation, output=replace(output, streams=streams))
-    notes: tuple[MediaNote, ...] = agreed.notes
-    return replace(made, invocation=invocation, notes=notes), agreed
+    return replace(made, invocation=invocation, notes=agreed.notes), agreed
 
 
 def container_of(media: MediaInfo) -> str:
     """The container that holds what a file has, and also the extension of its name."""
     return copied_container(media, tuple(stream.index for stream in (*media.audio, *media.films)))
-
-
-def _clean(media: MediaInfo) -> Profile:
-    container = container_of(media)
-    video = VideoSettings(all_tracks=True) if media.films else None
-    return Profile("clean", "", container=container, extension=container, video=video)
-
-
-def _copy(stream: MappedStream) -> MappedStream:
-    kept = tuple((name, value) for name, value in stream.options if name in _OF_COPIES)
-    return replace(stream, encoder="copy", filters=(), options=kept, preset=None)
 
 
 def _with_filter(sound: Invocation, step: Filter) -> Invocation:

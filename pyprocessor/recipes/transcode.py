@@ -7,16 +7,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from types import MappingProxyType
 
-from pyprocessor.ffmpeg.invocation import (
-    Attachment,
-    Filter,
-    Input,
-    Invocation,
-    MappedStream,
-    Options,
-    Output,
-    demuxer_options,
-)
+from pyprocessor.ffmpeg.invocation import Attachment, Filter, Input, Invocation, MappedStream, Options, Output, opening
 from pyprocessor.inspect.contract import Action, Contract, StreamPlan, same_frame_rate
 from pyprocessor.models import MediaInfo, MediaNote, Profile, Source, StreamInfo, StreamKind, VideoInfo, VideoSettings
 from pyprocessor.models.encoders import MP4_FAMILY, muxer, video_encoder
@@ -78,11 +69,7 @@ def recipe(
     by_index = {stream.index: stream for stream in media.streams}
     streams = []
     notes = list(contract.notes)
-    input_options = list(
-        demuxer_options(media.container, deep=media.deep, forward=media.forward, skipped_bytes=media.skipped_bytes)
-    )
-    if media.skipped_bytes:
-        input_options.append(("f", media.demuxer))
+    input_options = list(opening(media))
     for plan in contract.kept:
         if plan.attached:
             continue

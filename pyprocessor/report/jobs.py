@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, TextIO
 
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import AttemptRow, JobRow
-from pyprocessor.models import MAIN, JobInput, JobState, Product, Source, display
+from pyprocessor.models import JobInput, JobState, Source, display
 from pyprocessor.models.wording import duration, memory_size, one_line, size, utc
-from pyprocessor.report.wording import about, aligned, path_entry, rounded
+from pyprocessor.report.wording import about, aligned, local_time, path_entry, rounded
 
 DOCUMENT_VERSION = 1
 SHOWN_OF_AN_ID = 12
@@ -59,14 +58,12 @@ def text(details: JobDetails, *, width: int) -> str:
     rows = [("Job", row.id), ("Name", row.name), ("Task", one_line(row.task)), ("State", _state(row))]
     if row.reason:
         rows.append(("Reason", one_line(row.reason)))
-    if row.source.path:
-        rows.append(("Input", _file(row.source)))
-    rows += [("" if row.source.path or number else "Input", _input(one)) for number, one in enumerate(row.inputs)]
-    for number, product in enumerate(_products(row)):
+    rows += [("" if number else "Input", _input(one)) for number, one in enumerate(row.job.all_inputs)]
+    for number, product in enumerate(row.products):
         rows.append(("" if number else "Product", f"{display(product.name)} ({one_line(product.role)})"))
     for label, when in (("Not before", row.not_before), ("Deadline", row.deadline)):
         if when is not None:
-            rows.append((label, _local(when)))
+            rows.append((label, local_time(when)))
     rows += [("" if number else "Labels", one_line(": ".join(pair))) for number, pair in enumerate(row.metadata)]
     for label, others in (("Waits for", details.needs), ("Needed by", details.dependents)):
         rows += [("" if number else label, line(other)) for number, other in enumerate(others)]
@@ -80,31 +77,23 @@ def text(details: JobDetails, *, width: int) -> str:
 
 def _state(row: JobRow) -> str:
     kind = f", {row.failure.replace('_', ' ')}" if row.failure is not None else ""
-    return f"{row.state.replace('_', ' ')}{kind}, since {_local(row.updated_at)}"
-
-
-def _file(source: Source) -> str:
-    return f"{display(source.path)} ({size(source.size_bytes)})"
+    return f"{row.state.replace('_', ' ')}{kind}, since {local_time(row.updated_at)}"
 
 
 def _input(given: JobInput) -> str:
     if isinstance(given, Source):
-        return _file(given)
+        return f"{display(given.path)} ({size(given.size_bytes)})"
     return f"{one_line(given.role)} of job {one_line(given.job_id[:SHOWN_OF_AN_ID])}"
 
 
 def _attempt(attempt: AttemptRow) -> str:
-    parts = [f"{attempt.number}: {attempt.outcome or 'under way'}, since {_local(attempt.started_at)}"]
+    parts = [f"{attempt.number}: {attempt.outcome or 'under way'}, since {local_time(attempt.started_at)}"]
     if (usage := attempt.usage) is not None:
         parts.append(
             f"took {duration(usage.wall_seconds)}, {duration(usage.cpu_seconds)} of CPU time and "
             f"{memory_size(usage.peak_memory_bytes)}"
         )
     return about("; ".join(parts), one_line(attempt.reason))
-
-
-def _local(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 # ---------------------------------------------------------------- JSON
@@ -131,7 +120,7 @@ def entry(row: JobRow) -> dict[str, Any]:
         "other_inputs": [_input_entry(given) for given in row.inputs],
         "products": [
             {**path_entry("name", product.name), "role": product.role, "folder": product.folder}
-            for product in _products(row)
+            for product in row.products
         ],
         "output_bytes": made.size_bytes if made is not None else None,
         "output_mtime_ns": made.mtime_ns if made is not None else None,
@@ -212,9 +201,3 @@ def _input_entry(given: JobInput) -> dict[str, Any]:
     if isinstance(given, Source):
         return {**path_entry("path", given.path), "bytes": given.size_bytes, "mtime_ns": given.mtime_ns}
     return {"job": given.job_id, "role": given.role}
-
-
-def _products(row: JobRow) -> Sequence[Product]:
-    """The names that it has or will have; the main one first."""
-    main = (Product(row.output, MAIN),) if row.output else ()
-    return (*main, *row.companions)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import datetime
 from typing import Any
 
 from pyprocessor.errors import ExitCode
 from pyprocessor.journal.rows import Counts, RunRow
 from pyprocessor.models import ActiveFile, RunSnapshot, RunState, RunStatus
 from pyprocessor.models.wording import clock, count, duration, memory_size, one_line, utc
-from pyprocessor.report.wording import eta, shortened, wrapped
+from pyprocessor.report.wording import eta, local_time, shortened, wrapped
 
 DOCUMENT_VERSION = 1
 _STATES = {
@@ -77,7 +76,7 @@ def text(status: RunStatus, *, width: int) -> str:
     done = f"{snapshot.done:,} of {count(snapshot.total, 'file')} done, {snapshot.failed:,} failed"
     lines = [
         f"State:  {state}",
-        f"Run:    process {status.pid}, since {_local(status.started_at)} ({runs_for})",
+        f"Run:    process {status.pid}, since {local_time(status.started_at)} ({runs_for})",
         f"Files:  {done}, {_left(snapshot):,} left{more}",
     ]
     if status.waiting:
@@ -132,7 +131,7 @@ def last_text(run: RunRow | None, counts: Counts, *, lives: bool, output: str) -
     if run is None:
         counted = _counted(counts) if counts.total else ""  # of jobs that were submitted
         return f"Nothing runs on {output}, and no run is remembered.\n{counted}"
-    began = _local(run.started_at)
+    began = local_time(run.started_at)
     if lives:
         head = (
             f"A run (process {run.engine.pid}, since {began}) is at work on {output} and does not answer; this is what "
@@ -146,7 +145,7 @@ def last_text(run: RunRow | None, counts: Counts, *, lives: bool, output: str) -
     else:
         why = next((end for code, end in _ENDS.items() if code == run.exit_code), "")
         head = (
-            f"Nothing runs on {output}. The last run, of {began}, ended {_local(run.ended_at)} with exit code "
+            f"Nothing runs on {output}. The last run, of {began}, ended {local_time(run.ended_at)} with exit code "
             f"{run.exit_code}{why}."
         )
     return f"{head}\n{_counted(counts)}"
@@ -156,7 +155,3 @@ def _counted(counts: Counts) -> str:
     waiting = f", {counts.waiting:,} of them waiting for others" if counts.waiting else ""
     left = counts.total - counts.final
     return f"Files: {counts.succeeded:,} succeeded, {counts.bad:,} failed, {left:,} left{waiting}.\n"
-
-
-def _local(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import textwrap
 from collections.abc import Sequence
+from datetime import datetime
 
 from pyprocessor.models import RunSnapshot
 from pyprocessor.models.wording import clock
@@ -31,6 +32,11 @@ def eta(snapshot: RunSnapshot) -> str:
     if low is None or high is None:
         return clock(snapshot.eta_seconds)
     return f"{clock(snapshot.eta_seconds)} ({clock(low)}-{clock(high)})"
+
+
+def local_time(seconds: float) -> str:
+    """Seconds since the epoch, by the local clock: `2026-01-31 23:59:59`."""
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def path_entry(key: str, path: bytes | None) -> dict[str, str | None]:

@@ -8,12 +8,12 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
 
 import psutil
 
 from pyprocessor.models import ProcessIdentity
 from pyprocessor.system.kernel import read
+from pyprocessor.system.own_process import bounded_data
 
 _GONE_POLL_SECONDS = 0.005
 _START_TIME_TOLERANCE = 1.0
@@ -38,23 +38,10 @@ def be_polite(nice: int, *, io_idle: bool) -> None:
             psutil.Process().ionice(psutil.IOPRIO_CLASS_IDLE)
 
 
-@contextlib.contextmanager
-def bounded_memory(more_bytes: int) -> Iterator[None]:
+def bounded_memory(more_bytes: int) -> contextlib.AbstractContextManager[None]:
     """Context that limits what more memory is allocated (Linux); encoders reserve too much for that."""
-    if sys.platform != "linux":
-        yield
-        return
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    with open("/proc/self/statm", "rb", buffering=0) as file:
-        limit = int(file.read().split()[5]) * resource.getpagesize() + more_bytes
-    narrower = limit if soft == resource.RLIM_INFINITY else min(limit, soft)
-    resource.setrlimit(resource.RLIMIT_DATA, (narrower, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+    sizes = read("/proc/self/statm")
+    return bounded_data(None if sizes is None else int(sizes.split()[5]) * os.sysconf("SC_PAGE_SIZE") + more_bytes)
 
 
 def is_alive(identity: ProcessIdentity) -> bool:

@@ -11,7 +11,7 @@ from pyprocessor.errors import UsageError
 from pyprocessor.intake.submission import one_submission
 from pyprocessor.journal.rows import JobRow
 from pyprocessor.journal.waiting import Submission
-from pyprocessor.models import ProductOf, Source
+from pyprocessor.models import ProductOf
 from pyprocessor.models.products import MAIN
 from pyprocessor.tasks.registry import task
 
@@ -83,10 +83,9 @@ class Names:
 
 def data_of(row: JobRow, params: Mapping[str, Any]) -> dict[str, Any]:
     """The data that a task was added with."""
-    own: list[Source | ProductOf] = [row.source] if row.source.path else []
     inputs = [
         {"task": given.job_id, "role": given.role or MAIN} if isinstance(given, ProductOf) else os.fsdecode(given.path)
-        for given in (*own, *row.inputs)
+        for given in row.job.all_inputs
     ]
     files: dict[str, Any] = {FILE: inputs[0]} if len(inputs) == 1 else {FILES: inputs} if inputs else {}
     return {**files, **params}

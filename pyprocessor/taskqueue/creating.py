@@ -10,18 +10,15 @@ import platformdirs
 
 from pyprocessor import profiles
 from pyprocessor.errors import UsageError
-from pyprocessor.intake.paths import output_folder
+from pyprocessor.intake.paths import AnyPath, output_folder
 from pyprocessor.taskqueue.processor import BatchProcessor
-from pyprocessor.taskqueue.records import (
-    DEFAULT_CPU_LIMIT_PERCENT,
-    DEFAULT_MEMORY_LIMIT_MB,
-    DEFAULT_PROGRESS_INTERVAL,
-    DEFAULT_QUEUE_SIZE,
-    DEFAULT_WORKERS,
-)
 
 _log = logging.getLogger("pyprocessor")
-_Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+DEFAULT_WORKERS = 8
+DEFAULT_QUEUE_SIZE = 1000
+DEFAULT_PROGRESS_INTERVAL = 5.0
+DEFAULT_MEMORY_LIMIT_MB = 2048
+DEFAULT_CPU_LIMIT_PERCENT = 90
 
 
 def create_batch_processor(
@@ -32,7 +29,7 @@ def create_batch_processor(
     cpu_limit_percent: float = DEFAULT_CPU_LIMIT_PERCENT,
     *,
     name: str = "default",
-    output: _Path | None = None,
+    output: AnyPath | None = None,
 ) -> BatchProcessor:
     """A queue of this name, in the folder `output` or else the user's state directory.
 

@@ -139,12 +139,14 @@ class BatchProcessor:
         """Hand a task to the run that is on; False where that has just ended."""
         assert self._gate is not None
         async with self._gate:
-            await self._bell.until(self._has_room)
+            await self._bell.until(
+                lambda: self._own is None or self._follower.has_room(self._queue_size - self._asking)
+            )
             self._asking += 1
         self._follower.feed.keep_open()
         before: JobRow | None = None
         try:
-            if keyed or _reads(given):
+            if keyed or given.job.all_inputs:
                 with JournalReader.read_only(self._folder) as journal:
                     given = self._named(given, journal)
                     before = journal.job(given.job.id)
@@ -166,11 +168,8 @@ class BatchProcessor:
             self._follower.feed.keep_open()
         return True
 
-    def _has_room(self) -> bool:
-        return self._own is None or self._follower.has_room(self._queue_size - self._asking)
-
     def _named(self, given: Submission, known: JournalReader) -> Submission:
-        if not _reads(given):
+        if not given.job.all_inputs:
             return given  # it is called by its key
         if self._names is None:
             self._names = Names(known.names())
@@ -371,10 +370,6 @@ class BatchProcessor:
             tenant=row.tenant,
             metadata=dict(row.metadata),
         )
-
-
-def _reads(given: Submission) -> bool:
-    return bool(given.job.source.path or given.job.inputs)
 
 
 def _begins_anew(row: JobRow) -> bool:

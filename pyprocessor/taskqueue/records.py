@@ -12,12 +12,6 @@ from pyprocessor.errors import FailureKind
 from pyprocessor.models import JobState
 from pyprocessor.models.wording import progress_line
 
-DEFAULT_WORKERS = 8
-DEFAULT_QUEUE_SIZE = 1000
-DEFAULT_PROGRESS_INTERVAL = 5.0
-DEFAULT_MEMORY_LIMIT_MB = 2048
-DEFAULT_CPU_LIMIT_PERCENT = 90
-
 
 class TaskType(StrEnum):
     """The kinds of work that come with the package; those of others go by their registered names."""

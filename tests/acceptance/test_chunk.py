@@ -73,7 +73,7 @@ def test_sources_that_are_none(tmp_path: Path) -> None:
 def test_ctrl_c_finishes_what_runs_and_the_same_command_goes_on(make_clip: Any, tmp_path: Path) -> None:
     """The exit code is that of the signal; what was finished stays."""
     clip, output = make_clip(tmp_path / "a.mp4", seconds=40.0, size="640x360"), tmp_path / "out"
-    arguments = ("chunk", clip, "--output", output, "--chunk-duration", "2", "--exact", "--profile", "archive")
+    arguments = ("chunk", clip, "--output", output, "--chunk-duration", "2", "--exact", "--profile", "high_quality")
     process = begin(*arguments)
     try:
         until(lambda: (output / "manifest.json").exists() or process.poll() is not None, "the first chunk")

@@ -18,17 +18,8 @@ from pyprocessor.ffmpeg.invocation import Input, Invocation, MappedStream, Outpu
 from pyprocessor.ffmpeg.reports import HEAD_BYTES, LINE_BYTES, TAIL_BYTES, Progress, ReportReader, StderrLog
 from pyprocessor.ffmpeg.run import FfmpegRun, Finished
 from pyprocessor.system.child_process import EndedBy
+from tests.clocks import Clock
 from tests.waiting import DEADLINE_SECONDS, until
-
-
-class Clock:
-    """A clock that tests turn themselves."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Loop:
@@ -176,7 +167,7 @@ def test_a_program_that_cannot_start_is_an_error_with_its_path(tmp_path: Path) -
 
 def test_a_stalled_ffmpeg_is_ended(standin: Callable[[str], list[bytes | str]], loop: Loop) -> None:
     """Without progress for the limit, counted from the last report that got further."""
-    clock = Clock()
+    clock = Clock(1000.0)
     run = loop.start(standin("stall"), clock=clock, stall_seconds=30.0)
     loop.until(lambda: run.progress is not None and run.progress.frame == 20)
     clock.now += 29.0
@@ -191,7 +182,7 @@ def test_a_stalled_ffmpeg_is_ended(standin: Callable[[str], list[bytes | str]], 
 
 def test_a_silent_ffmpeg_is_ended_too(standin: Callable[[str], list[bytes | str]], loop: Loop) -> None:
     """One that never reports stalls from its start on."""
-    clock = Clock()
+    clock = Clock(1000.0)
     run = loop.start(standin("hang"), clock=clock, stall_seconds=30.0)
     clock.now += 31.0
     finished = loop.finish(run, clock)
@@ -204,7 +195,7 @@ def test_writing_counts_as_a_sign_of_life(
     """Moving an index to the front of a large file reports nothing, but is no stall."""
     if not Path("/proc/self/io").exists():
         pytest.skip("this system does not tell how much a process wrote")
-    clock = Clock()
+    clock = Clock(1000.0)
     run = loop.start(standin("busy"), cwd=str(tmp_path), clock=clock, stall_seconds=30.0)
     io = Path(f"/proc/{run.identity.pid}/io")
     for _ in range(3):
@@ -217,7 +208,7 @@ def test_writing_counts_as_a_sign_of_life(
 
 def test_a_run_over_its_time_is_ended(standin: Callable[[str], list[bytes | str]], loop: Loop) -> None:
     """The wall limit holds even while there is progress."""
-    clock = Clock()
+    clock = Clock(1000.0)
     run = loop.start(standin("grow"), clock=clock, stall_seconds=30.0, wall_limit_seconds=100.0)
     loop.until(lambda: run.progress is not None)
     clock.now += 101.0
@@ -235,7 +226,7 @@ def test_an_output_over_its_size_is_ended(standin: Callable[[str], list[bytes | 
 
 def test_one_that_ignores_the_request_is_killed(standin: Callable[[str], list[bytes | str]], loop: Loop) -> None:
     """SIGTERM first, SIGKILL on a later poll, and never a wait in between."""
-    clock = Clock()
+    clock = Clock(1000.0)
     run = loop.start(standin("deaf"), clock=clock)
     loop.until(lambda: run.progress is not None)
     run.stop(5.0)
@@ -264,7 +255,7 @@ def test_a_stopped_encode_ends_by_itself(
 
 def test_suspended_time_counts_for_no_limit(standin: Callable[[str], list[bytes | str]], loop: Loop) -> None:
     """Neither the stall timer nor the wall timer nor the wall time runs while a process is suspended."""
-    clock = Clock()
+    clock = Clock(1000.0)
     run = loop.start(standin("stall"), clock=clock, stall_seconds=30.0, wall_limit_seconds=50.0)
     loop.until(lambda: run.progress is not None and run.progress.frame == 20)
     run.suspend()

@@ -24,6 +24,7 @@ from pyprocessor.journal.rows import Made
 from pyprocessor.models import JobState, Outcome, OutcomeKind, Usage, submitted_id
 from pyprocessor.state.journal_opening import hold_lock
 from pyprocessor.state.state_folder import prepare_state_folder
+from tests.clocks import Clock
 from tests.integration.journal_jobs import ENGINE, FACTS, WORKER, a_job, begin, plan
 from tests.integration.worked import example_tasks
 
@@ -35,23 +36,13 @@ DAY = 86400.0
 USAGE = Usage(1.0, 2.0, 3)
 
 
-class Clock:
-    """A clock of the test's own."""
-
-    def __init__(self) -> None:
-        self.now = time.time() - 100 * DAY
-
-    def __call__(self) -> float:
-        return self.now
+@pytest.fixture
+def clock() -> Clock[float]:
+    return Clock(time.time() - 100 * DAY)
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def journal(tmp_path: Path, clock: Clock) -> Iterator[Journal]:
+def journal(tmp_path: Path, clock: Clock[float]) -> Iterator[Journal]:
     """A journal in which a run has begun."""
     with Journal.open(prepare_state_folder(bytes(tmp_path)).path, wal=True, clock=clock) as opened:
         opened.begin_run("--input in", ENGINE)
@@ -88,7 +79,7 @@ def pruned(journal: Journal, **chosen: Any) -> set[str]:
     return {row.name for row in journal.prunable()}
 
 
-def test_what_others_need_stays(journal: Journal, clock: Clock) -> None:
+def test_what_others_need_stays(journal: Journal, clock: Clock[float]) -> None:
     """A job for which an unfinished one waits, or that a failed one would need again; not what a success needed."""
     for key, *after in (("a",), ("b", "a"), ("c", "b"), ("x",), ("y", "x"), ("lone",)):
         submit(journal, key, *after)
@@ -107,7 +98,7 @@ def test_what_others_need_stays(journal: Journal, clock: Clock) -> None:
         submit(journal, "later", "a")
 
 
-def test_by_age_and_number(journal: Journal, clock: Clock) -> None:
+def test_by_age_and_number(journal: Journal, clock: Clock[float]) -> None:
     """Only what ended long enough ago, and never the last few; what is not finished does not count."""
     for number in range(5):
         submit(journal, str(number))

@@ -15,25 +15,16 @@ from pyprocessor.engine import stopping
 from pyprocessor.errors import ExitCode
 from pyprocessor.models import JobState, OutcomeKind, Overrun, Profile, ScheduleSettings
 from pyprocessor.profiles import load
+from tests.clocks import Clock
 from tests.process.runs import Recorder, partials, published, request, run, states
 
 EVENING = datetime(2026, 3, 3, 21, 0)  # noqa: DTZ001 - local time, as the engine takes it
 
 
-class Clock:
-    """Local time that goes on only when told to."""
-
-    def __init__(self) -> None:
-        self.now = EVENING
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock[datetime]:
     """The clock on the engine's wall."""
-    made = Clock()
+    made = Clock(EVENING)
     monkeypatch.setattr(stopping, "local_time", made)
     return made
 
@@ -69,7 +60,7 @@ def test_at_the_end_running_files_are_finished_or_queued_again(
     overrun: Overrun,
     first: str,
     tmp_path: Path,
-    clock: Clock,
+    clock: Clock[datetime],
     make_clip,  # type: ignore[no-untyped-def]
 ) -> None:
     """Either way nothing more starts, the run ends 75, nothing half-made is left, and the next run does the rest."""
@@ -92,7 +83,9 @@ def test_at_the_end_running_files_are_finished_or_queued_again(
 
 
 @pytest.mark.usefixtures("film")
-def test_a_file_that_would_not_be_done_in_time_is_not_started(inputs: Path, tmp_path: Path, clock: Clock) -> None:
+def test_a_file_that_would_not_be_done_in_time_is_not_started(
+    inputs: Path, tmp_path: Path, clock: Clock[datetime]
+) -> None:
     """A short one is, and the run ends 75 at once where only long ones are left."""
     clock.now = EVENING + timedelta(minutes=119, seconds=45)
     recorder = Recorder()
@@ -104,7 +97,7 @@ def test_a_file_that_would_not_be_done_in_time_is_not_started(inputs: Path, tmp_
 
 
 @pytest.mark.usefixtures("film")
-def test_a_file_that_runs_alone_is_not_started_either(tmp_path: Path, clock: Clock) -> None:
+def test_a_file_that_runs_alone_is_not_started_either(tmp_path: Path, clock: Clock[datetime]) -> None:
     """A batch process died over it before, so it is done alone: by the same clock as all others."""
     clock.now = EVENING + timedelta(minutes=119, seconds=45)
     asked = request(tmp_path / "in", tmp_path / "out", profile=scheduled(until=time(23, 0)))
@@ -118,7 +111,7 @@ def test_a_file_that_runs_alone_is_not_started_either(tmp_path: Path, clock: Clo
     assert any(text.startswith("Nothing more is started: the only waiting file") for _, text in recorder.notices)
 
 
-def test_a_run_before_its_window_waits_for_it(inputs: Path, tmp_path: Path, clock: Clock) -> None:
+def test_a_run_before_its_window_waits_for_it(inputs: Path, tmp_path: Path, clock: Clock[datetime]) -> None:
     """It says so, starts nothing, and works once the window is open."""
     began: list[datetime] = []
     recorder = Recorder(on_started=lambda _: began.append(clock.now))
@@ -136,7 +129,7 @@ def test_a_run_before_its_window_waits_for_it(inputs: Path, tmp_path: Path, cloc
     assert any("Waiting until 22:00" in text for _, text in recorder.notices)
 
 
-def test_finished_work_does_not_wait_for_a_window(inputs: Path, tmp_path: Path, clock: Clock) -> None:
+def test_finished_work_does_not_wait_for_a_window(inputs: Path, tmp_path: Path, clock: Clock[datetime]) -> None:
     """A run with nothing to do ends at once, whatever the time."""
     run(request(inputs, tmp_path / "out", profile=scheduled()))
     asked = request(inputs, tmp_path / "out", profile=scheduled(window=(time(22, 0), time(6, 0))))

@@ -37,7 +37,7 @@ def output(tmp_path: Path) -> Path:
     folder = prepare_state_folder(bytes(tmp_path)).path
     with Journal.open(folder, wal=True) as journal:
         journal.begin_run("--input in", ENGINE)
-        film = a_job(b"film.mov", companions=True)
+        film = replace(a_job(b"film.mov", companions=True), output_is_folder=True)
         plan(journal, film)
         attempt = begin(journal, film)
         journal.grant(film.id, attempt, FACTS)
@@ -112,6 +112,8 @@ def test_one_job(asked: Asked) -> None:
     film = asked("show", "film.mov")
     assert "film.mov.mp4 (main)" in film
     assert "took 12 s, 34 s of CPU time and 100 MiB" in " ".join(film.split())
+    products = json.loads(asked("show", "film.mov", "--json"))["products"]
+    assert {made["role"]: made["folder"] for made in products} == {"main": True, "text": False, "all": True}
     free = json.loads(asked("show", "free", "--json"))
     made = submitted_id("q", "made")
     assert free["state"] == "pending"

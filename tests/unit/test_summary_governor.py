@@ -16,35 +16,26 @@ from pyprocessor.journal.journal import Journal
 from pyprocessor.models import Cost, Job, OutputFacts, ProcessIdentity, Reading, Source, Usage, job_id
 from pyprocessor.report import events, summary
 from pyprocessor.report.wording import columns
+from tests.clocks import Clock
 
 READING = Reading(5.0, 2.0, 1_400_000_000, 1_100_000_000, 900_000_000, 99.0, 10_000_000_000)
 BEGAN = 1_700_000_000.0
 
 
-class Clock:
-    """A clock that goes when it is told to."""
-
-    def __init__(self) -> None:
-        self.now = BEGAN
-
-    def __call__(self) -> float:
-        return self.now
+@pytest.fixture
+def clock() -> Clock[float]:
+    return Clock(BEGAN)
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def journal(tmp_path: Path, clock: Clock) -> Iterator[Journal]:
+def journal(tmp_path: Path, clock: Clock[float]) -> Iterator[Journal]:
     """An empty journal in which a run has begun."""
     with Journal.open(bytes(tmp_path), wal=True, clock=clock) as opened:
         opened.begin_run("--input in", ProcessIdentity(1, 1.0))
         yield opened
 
 
-def at(journal: Journal, clock: Clock, seconds: float, kind: str, text: str = "Something.") -> None:
+def at(journal: Journal, clock: Clock[float], seconds: float, kind: str, text: str = "Something.") -> None:
     """Let an event happen so many seconds into the run."""
     clock.now = BEGAN + seconds
     journal.add_event(kind, text, reading=READING)
@@ -100,7 +91,7 @@ def test_a_run_without_events_says_nothing_of_the_governor(journal: Journal) -> 
     assert document(journal)["governor"] == {"held_seconds": 0.0, "counts": {}, "events": []}
 
 
-def test_what_the_governor_did_is_counted_and_timed(journal: Journal, clock: Clock) -> None:
+def test_what_the_governor_did_is_counted_and_timed(journal: Journal, clock: Clock[float]) -> None:
     """From the first sign of a hold to its recovery counts as held, once, however many events lie between."""
     done(journal, b"a", COST, None)
     for seconds, kind in (
@@ -120,13 +111,13 @@ def test_what_the_governor_did_is_counted_and_timed(journal: Journal, clock: Clo
     assert "Governor" in summary.text(summed(journal))
 
 
-def test_a_hold_that_never_ended_lasts_to_the_end(journal: Journal, clock: Clock) -> None:
+def test_a_hold_that_never_ended_lasts_to_the_end(journal: Journal, clock: Clock[float]) -> None:
     """A run that stops while it holds was held until then."""
     at(journal, clock, 40, "hold")
     assert summed(journal, 100.0).governing.held_seconds == 60.0
 
 
-def test_a_disk_that_fills_and_empties(journal: Journal, clock: Clock) -> None:
+def test_a_disk_that_fills_and_empties(journal: Journal, clock: Clock[float]) -> None:
     """Its second event is its end; time that memory is short as well counts once."""
     for seconds, kind in ((10, "disk"), (20, "hold"), (30, "disk"), (40, "recover"), (90, "disk")):
         at(journal, clock, seconds, kind)
@@ -135,7 +126,7 @@ def test_a_disk_that_fills_and_empties(journal: Journal, clock: Clock) -> None:
     assert got.held_seconds == 40.0
 
 
-def test_events_of_an_earlier_run_are_its_own(journal: Journal, clock: Clock) -> None:
+def test_events_of_an_earlier_run_are_its_own(journal: Journal, clock: Clock[float]) -> None:
     """A run is summed up by what happened in it."""
     at(journal, clock, 1, "hold")
     journal.end_run(0)
@@ -143,14 +134,14 @@ def test_events_of_an_earlier_run_are_its_own(journal: Journal, clock: Clock) ->
     assert not summed(journal).governing.counts
 
 
-def test_a_clock_that_was_set_back_makes_no_time_negative(journal: Journal, clock: Clock) -> None:
+def test_a_clock_that_was_set_back_makes_no_time_negative(journal: Journal, clock: Clock[float]) -> None:
     """Times of events are wall-clock times."""
     at(journal, clock, 50, "hold")
     at(journal, clock, -500, "recover")
     assert summed(journal).governing.held_seconds == 0.0
 
 
-def test_each_event_is_told_with_its_sentence(journal: Journal, clock: Clock) -> None:
+def test_each_event_is_told_with_its_sentence(journal: Journal, clock: Clock[float]) -> None:
     """The section has a line for each, within the width, control characters escaped."""
     at(
         journal,
@@ -167,7 +158,7 @@ def test_each_event_is_told_with_its_sentence(journal: Journal, clock: Clock) ->
     assert all(columns(line) <= 60 for line in text.splitlines())
 
 
-def test_very_many_events_are_told_in_part(journal: Journal, clock: Clock) -> None:
+def test_very_many_events_are_told_in_part(journal: Journal, clock: Clock[float]) -> None:
     """The first and the last stand there, and how many are between."""
     number = events.MOST_SHOWN + 5
     with journal.transaction():
@@ -180,7 +171,7 @@ def test_very_many_events_are_told_in_part(journal: Journal, clock: Clock) -> No
     assert len(lines) == events.MOST_SHOWN + 1
 
 
-def test_the_document_lists_events_with_their_readings(journal: Journal, clock: Clock) -> None:
+def test_the_document_lists_events_with_their_readings(journal: Journal, clock: Clock[float]) -> None:
     """Programs get kind, sentence, time, file and what was read when it was decided."""
     at(journal, clock, 10, "hold", "Starting nothing new.")
     clock.now += 5

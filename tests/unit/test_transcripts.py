@@ -207,7 +207,7 @@ def test_a_recording_is_cut_in_its_pauses(tmp_path: Path) -> None:
     assert (second.begin, second.end) == (first.end, (Path(path.decode()).stat().st_size) // 2)
 
 
-@given(st.lists(st.tuples(st.integers(0, 1000), st.floats(0.05, 40)), max_size=6), st.floats(1, 30))
+@given(st.lists(st.tuples(st.integers(0, 1000), st.floats(0.05, 8)), max_size=6), st.floats(1, 6))
 def test_pieces_cover_a_recording(parts: list[tuple[int, float]], longest: float) -> None:
     """Without gaps, none longer than asked for or empty."""
     with tempfile.TemporaryDirectory() as folder:
