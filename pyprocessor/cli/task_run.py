@@ -156,7 +156,7 @@ def _jobs(
             row = known(submitted_id(queue, called))
             return None if row is None else row.source.path
 
-        files, remarks = listing(given, root, profile, extensions, source_of)
+        files, remarks = listing(given, root, profile, extensions, source_of, offered(name))
     if not files:
         kinds = f" with an extension that the task {name} takes" if extensions else ""
         remarks.append(Remark(f"{display(given)} has no file{kinds}."))

@@ -40,14 +40,28 @@ def extensions_taken(name: str, include: Sequence[str]) -> frozenset[bytes]:
 
 
 def listing(
-    given: bytes, output: bytes, profile: Profile, extensions: frozenset[bytes], known: Callable[[str], bytes | None]
+    given: bytes,
+    output: bytes,
+    profile: Profile,
+    extensions: frozenset[bytes],
+    known: Callable[[str], bytes | None],
+    does: object = None,
 ) -> tuple[list[TaskFile], list[Remark]]:
     """Return the files of a folder, or the one file, and what is to be said of those that are left out.
 
-    What runs over the folder made is no source. `known` returns the source of a job that the journal has, by the job's
-    name: a file keeps the name that it had.
+    What runs over the folder made is no source, unless the task, `does`, has `products_of`. `known` returns the source
+    of a job that the journal has, by the job's name: a file keeps the name that it had.
     """
-    plan = ScanPlan(inputs_of([given]), output, profile, time.time_ns(), opens_unknown=False, extensions=extensions)
+    plan = ScanPlan(
+        inputs_of([given]),
+        output,
+        profile,
+        time.time_ns(),
+        opens_unknown=False,
+        extensions=extensions,
+        except_endings=tuple(ending.encode() for ending in getattr(does, "except_endings", ())),
+        products_of=tuple(getattr(does, "products_of", ())),
+    )
     files: list[TaskFile] = []
     remarks: list[Remark] = []
     for entry in walk(plan, lambda: None):

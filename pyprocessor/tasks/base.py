@@ -170,8 +170,9 @@ class Plan:
 class Task(Protocol):
     """A kind of work. All three methods raise `errors.JobError` for a job that cannot be done.
 
-    It may also have `summary`, `takes`, `inputs` and `extensions`, see docs/api.md, and a method `whole`: it returns
-    the params with what they name, such as a profile, in its place, when a job is submitted.
+    It may also have `summary`, `takes`, `inputs`, `extensions`, `except_endings` and `products_of`, see docs/api.md,
+    and a method `whole`: it returns the params with what they name, such as a profile, in its place, when a job is
+    submitted.
     """
 
     name: str

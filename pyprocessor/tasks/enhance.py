@@ -14,7 +14,7 @@ from pyprocessor.models.products import Product
 from pyprocessor.models.urls import host_of, is_plain_url
 from pyprocessor.publish.kept import KeptAnswers
 from pyprocessor.speech.sentences import pieces
-from pyprocessor.speech.transcript_files import ARROW, ENDINGS, MOST_BYTES, Transcript, transcript
+from pyprocessor.speech.transcript_files import ARROW, ENDINGS, MOST_BYTES, REFERENCE_ENDING, Transcript, transcript
 from pyprocessor.tasks.base import Call, Done, Made, Plan, Returned, Steps, Work
 from pyprocessor.tasks.params import params_as
 
@@ -101,6 +101,8 @@ class Enhance:
     takes = Enhancing
     inputs = (1, 1)
     extensions = tuple(ending.removeprefix(".") for ending in ENDINGS)
+    except_endings = (REFERENCE_ENDING,)
+    products_of = ("transcribe",)
 
     def inspect(self, inputs: tuple[Source, ...], params: Any, limits: InputLimits) -> Any:  # noqa: ARG002
         asked = params_as(Enhancing, params)

@@ -20,6 +20,7 @@ from pyprocessor.speech import quality
 from pyprocessor.speech.backends import BackendParams
 from pyprocessor.speech.cutting import RATE, SAMPLE_BYTES, cuts, digest
 from pyprocessor.speech.subtitles import cues, srt, vtt
+from pyprocessor.speech.transcript_files import REFERENCE_ENDING
 from pyprocessor.speech.transcripts import Transcript, merged, transcript
 from pyprocessor.speech.wav import stands_at, write_wav
 from pyprocessor.tasks.base import Call, Done, Ffmpeg, Made, Plan, Returned, Step, Steps, Work
@@ -184,7 +185,7 @@ def _written(work: Work, taken: TranscribeParams, whole: Transcript, seconds: fl
 
 def _reference(source: Source) -> str | None:
     """The text that somebody wrote by hand of what is said, beside the source: `talk.ref.txt` for `talk.mp4`."""
-    path = os.path.splitext(source.path)[0] + b".ref.txt"
+    path = os.path.splitext(source.path)[0] + REFERENCE_ENDING.encode()
     if not os.path.isfile(path) or os.path.getsize(path) > _MOST_REFERENCE_BYTES:
         return None
     with open(path, encoding="utf-8", errors="replace") as file:
