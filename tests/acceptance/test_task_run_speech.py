@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -11,7 +12,7 @@ import pytest
 from pyprocessor.errors import ExitCode
 from tests.acceptance.command import assert_plain, call
 from tests.integration import voices
-from tests.integration.api_server import ApiServer, api_server
+from tests.integration.api_server import ApiServer, api_server, corrected
 from tests.process.runs import published
 
 FORMATS = {"talk.txt", "talk.srt", "talk.vtt", "talk.json"}
@@ -22,6 +23,12 @@ def server() -> Iterator[ApiServer]:
     """One that answers."""
     with api_server() as opened:
         yield opened
+
+
+def closing(result: CompletedProcess[str]) -> str:
+    """The closing text as one line."""
+    assert_plain(result, ExitCode.OK)
+    return " ".join(result.stdout.split())
 
 
 @pytest.fixture
@@ -69,3 +76,25 @@ def test_transcripts_of_others_are_improved(talks: Path, server: ApiServer) -> N
     assert_plain(run(talks, "enhance", server), ExitCode.OK, " 1 file\n")
     assert made(talks) == {"old.srt", "old.enhanced.srt"}
     assert_plain(run(talks / "talk.ref.txt", "enhance", server), ExitCode.OK, " 1 file\n")
+
+
+def test_the_closing_text_says_how_good_it_is(talks: Path, server: ApiServer) -> None:
+    """On the average over what was done: the words that are right where a reference is, and the time it took."""
+    said = closing(run(talks, "transcribe", server))
+    words = r"Transcribed 1 recording: 75\.0% of the words right \(1 with a reference\), \d[\d.]* of real time "
+    assert re.search(words, said), said
+    for name in ("more", "most"):
+        voices.write(talks / f"{name}.wav", voices.voice(2.0))
+    (talks / "more.ref.txt").write_text("hello there general")
+    said = closing(run(talks, "transcribe", server))
+    assert "Transcribed 2 recordings: 100.0% of the words right (1 with a reference), " in said
+
+
+def test_the_closing_text_says_how_much_was_improved(talks: Path) -> None:
+    """And how many pieces were left as they were, since their content would have changed."""
+    (talks / "other.txt").write_text("it was cold\n")
+    (talks / "third.txt").write_text("it was at 9\n")
+    with api_server(improve=lambda text: corrected(text).replace("9", "10")) as server:
+        said = closing(run(talks, "enhance", server))
+    assert "Improved 2 transcripts: 33.3% of the words changed, 1 of 2 pieces left as they were " in said
+    assert not list(talks.glob(".pyprocessor/partial/*"))
