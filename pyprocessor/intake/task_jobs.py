@@ -82,6 +82,11 @@ def listing(
     return files, remarks
 
 
+def further_key(name: str) -> str:
+    """Return what the second job of a file is called, which improves what the first one, of this name, writes."""
+    return f"{name}.enhanced"
+
+
 def documents(
     files: Sequence[TaskFile],
     name: str,
@@ -95,5 +100,5 @@ def documents(
         yield {"task": name, "key": file.name, "inputs": [file.path], "params": params, "priority": priority}
         if enhance is not None:
             made = {"job": file.name, "role": MAIN}
-            key = f"{file.name}.enhanced"
+            key = further_key(file.name)
             yield {"task": ENHANCE, "key": key, "inputs": [made], "params": enhance, "priority": priority}

@@ -62,6 +62,17 @@ def test_transcripts_that_runs_made_are_improved(talks: Path, server: ApiServer)
     assert len(server.requests) == 2
 
 
+def test_what_was_improved_at_once_is_left_alone(talks: Path, server: ApiServer) -> None:
+    """By the second job of `--task transcribe --enhance`; with a word, and without a request. Another format is not."""
+    further = ("--enhance", "--param", f"enhance.url={server.url}", "--param", "enhance.key_from=")
+    assert_plain(run(talks, "transcribe", server, *further), ExitCode.OK)
+    said = "1 transcript left out, which --task transcribe --enhance improves."
+    assert_plain(run(talks, "enhance", server), ExitCode.OK, said)
+    assert len(server.requests) == 2
+    assert_plain(run(talks, "enhance", server, "--include", "*.srt"), ExitCode.OK)
+    assert made(talks) == FORMATS | {"talk.enhanced.txt", "talk.enhanced.srt"}
+
+
 def test_the_format_that_is_named_is_improved(talks: Path, server: ApiServer, tmp_path: Path) -> None:
     """Also where transcripts lie in a folder of their own."""
     texts = tmp_path / "Texts"
