@@ -20,11 +20,12 @@ from pyprocessor.ffmpeg import tool
 from pyprocessor.intake.messages import Remark
 from pyprocessor.intake.paths import all_exist, output_folder, readable_input
 from pyprocessor.intake.submission import submissions
-from pyprocessor.intake.task_jobs import ENHANCE, documents, extensions_taken, listing
+from pyprocessor.intake.task_jobs import ENHANCE, TaskFile, documents, extensions_taken, further_key, listing
 from pyprocessor.journal.reader import jobs_known
 from pyprocessor.journal.waiting import Submission
 from pyprocessor.models import Profile, display, submitted_id
 from pyprocessor.models.run import RunRequest
+from pyprocessor.models.wording import count
 from pyprocessor.state.state_folder import state_folder
 from pyprocessor.tasks.params import param_from
 from pyprocessor.tasks.registry import offered, problems
@@ -138,6 +139,11 @@ def _params(
     return own, further if enhance else None
 
 
+def _queue(name: str) -> str:
+    """Return which queue the jobs of a task are of."""
+    return f"run {name}"
+
+
 def _jobs(
     given: bytes,
     root: bytes,
@@ -148,7 +154,7 @@ def _jobs(
     priority: int,
 ) -> tuple[tuple[Submission, ...], list[Remark]]:
     """Return the jobs that the folder, or file, makes, and what is to be said of its listing."""
-    queue = f"run {name}"
+    queue = _queue(name)
     extensions = extensions_taken(name, profile.scan.include)
     with jobs_known(state_folder(root).path) as known:
 
@@ -156,10 +162,17 @@ def _jobs(
             row = known(submitted_id(queue, called))
             return None if row is None else row.source.path
 
-        files, remarks = listing(given, root, profile, extensions, source_of)
-    if not files:
-        kinds = f" with an extension that the task {name} takes" if extensions else ""
-        remarks.append(Remark(f"{display(given)} has no file{kinds}."))
-        return (), remarks
+        def improved_at_once(file: TaskFile) -> bool:
+            row = known(submitted_id(_queue("transcribe"), further_key(file.name)))
+            return row is not None and os.path.splitext(row.output)[1] == os.path.splitext(file.path)[1]
+
+        files, remarks = listing(given, root, profile, extensions, source_of, offered(name))
+        if not files:
+            kinds = f" with an extension that the task {name} takes" if extensions else ""
+            remarks.append(Remark(f"{display(given)} has no file{kinds}."))
+        if name == ENHANCE and (left_out := sum(map(improved_at_once, files))):
+            files = [file for file in files if not improved_at_once(file)]
+            what = f"{count(left_out, 'transcript')} left out, which --task transcribe --enhance improves"
+            remarks.append(Remark(f"{what}."))
     wanted = list(documents(files, name, params, enhance=further, priority=priority))
-    return submissions(wanted, queue=queue), remarks
+    return submissions(wanted, queue=queue) if wanted else (), remarks

@@ -25,7 +25,7 @@ from pyprocessor.engine.findings import Findings
 from pyprocessor.engine.hooks import call_at_end
 from pyprocessor.engine.learning import Calibration
 from pyprocessor.engine.monitor import Monitor
-from pyprocessor.engine.recovery import begin_run, drop_partial, recover, set_aside
+from pyprocessor.engine.recovery import begin_run, drop_partial, recover, set_aside, sweep_kept
 from pyprocessor.engine.status import StatusTracker
 from pyprocessor.engine.stopping import RunResult, Stopping
 from pyprocessor.engine.transitions import INTERRUPTED, Transitions
@@ -159,6 +159,7 @@ class Run:
                 notice("warning", warning)
         self._transitions.divisions.begin()
         self._sources.begin(time.monotonic())  # only now, so that an output that was just published is found
+        sweep_kept(self.journal, self.folder)
         self._tally.to_come = self.journal.count_to_come()
 
     def _turn(self) -> None:

@@ -19,7 +19,8 @@ from pyprocessor.models import InputFolder, JobState, Origin, Outcome, OutcomeKi
 from pyprocessor.models.products import Intent, Seal
 from pyprocessor.publish.bounds import Bounds
 from pyprocessor.publish.grants import settle
-from pyprocessor.publish.partials import Anchor, discard, discard_attempts, keeper_of, sweep_partials, token_of
+from pyprocessor.publish.kept import keeper_of
+from pyprocessor.publish.partials import Anchor, discard, discard_attempts, sweep_partials, token_of
 from pyprocessor.publish.receipts import Receipt, ReceiptWriter, latest_run
 from pyprocessor.publish.seals import seal_at
 from pyprocessor.state.receipt_index import Receipts
@@ -75,7 +76,6 @@ def recover(
     except PublishError as error:
         notes.append(("warning", f"What an earlier run left unfinished stays there: {error}"))
     _sweep_intermediates(journal, output_root)
-    _sweep_kept(journal, folder)
     if others := [name for name in os.listdir(folder.partials) if keeper_of(name) is None]:
         text = (
             f"{display(os.path.join(folder.partials, min(others)))} is no unfinished output of pyprocessor "
@@ -100,8 +100,8 @@ def _sweep_intermediates(journal: Journal, output_root: bytes) -> None:
                 discard(os.path.join(folder, name))
 
 
-def _sweep_kept(journal: Journal, folder: StateFolder) -> None:
-    """Remove what jobs have kept for further attempts that will not come."""
+def sweep_kept(journal: Journal, folder: StateFolder) -> None:
+    """Remove what jobs have kept for attempts that will not come, once it is known what this run tries again."""
     for name in os.listdir(folder.partials):
         if (job_id := keeper_of(name)) is not None:
             row = journal.job(job_id)

@@ -30,6 +30,10 @@ class ScanPlan:
     lists: bool = True
     extensions: frozenset[bytes] | None = None
     """Of the files to take where they are no videos; none of them means files of any name, empty ones too."""
+    except_endings: tuple[bytes, ...] = ()
+    """Names of files in folders that end so are left alone."""
+    products_of: tuple[str, ...] = ()
+    """Tasks whose main products are taken although runs made them, or those of their products that `include` names."""
 
 
 @dataclass(frozen=True, slots=True)

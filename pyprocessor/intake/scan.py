@@ -132,6 +132,12 @@ class _Walk:
                 if not glob.matched:
                     yield Remark(f'The pattern "{glob.pattern}" of {option} matches no file in the input.')
 
+    def _includes(self, relative: bytes) -> bool:
+        try:
+            return _matching(self._include, relative.removeprefix(self._own))
+        except TookTooLong:
+            return True  # which is told when the file is looked at
+
     def _excludes(self, relative: bytes) -> bool:
         try:
             return _matching(self._exclude, relative.removeprefix(self._own))
@@ -139,13 +145,22 @@ class _Walk:
             return True
 
     def _remember_made(self, path: bytes, relative: bytes) -> None:
-        """Note what was made of this input, by the receipts in an output folder."""
+        """Note what was made of this input, and is no source, by the receipts in an output folder."""
+        taken: set[bytes] = set()
         try:
             for receipt in read_receipts(state_folder(path).receipts):
-                if any(source.path.startswith(self._inputs) for source in receipt.inputs):
-                    self._made.update(os.path.join(relative, product.name) for product, _ in receipt.products)
+                names = [os.path.join(relative, product.name) for product, _ in receipt.products]
+                if receipt.task in self._plan.products_of:
+                    # One of several formats is enough, unless the user says which.
+                    main = [os.path.join(relative, receipt.main[0].name)]
+                    taken.update(filter(self._includes, names) if self._include else main)
+                elif not any(source.path.startswith(self._inputs) for source in receipt.inputs):
+                    continue
+                self._made.update(names)
         except PublishError:
             return
+        finally:
+            self._made -= taken
 
     def _list(self, path: bytes, relative: bytes) -> tuple[list[bytes], list[bytes], list[bytes]]:
         """Return the names of a folder's files with known extensions, of its folders, and of files to look into."""
@@ -174,6 +189,8 @@ class _Walk:
         return sorted(files), sorted(folders), sorted(unknown)
 
     def _takes(self, name: bytes) -> bool:
+        if name.endswith(self._plan.except_endings):
+            return False
         if self._for_a_task and not self._extensions:
             return extension(name) not in UNFINISHED_EXTENSIONS
         return extension(name) in self._extensions

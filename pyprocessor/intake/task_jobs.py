@@ -39,14 +39,28 @@ def extensions_taken(name: str, include: Sequence[str]) -> frozenset[bytes]:
 
 
 def listing(
-    given: bytes, output: bytes, profile: Profile, extensions: frozenset[bytes], known: Callable[[str], bytes | None]
+    given: bytes,
+    output: bytes,
+    profile: Profile,
+    extensions: frozenset[bytes],
+    known: Callable[[str], bytes | None],
+    does: object = None,
 ) -> tuple[list[TaskFile], list[Remark]]:
     """Return the files of a folder, or the one file, and what is to be said of those that are left out.
 
-    What runs over the folder made is no source. `known` returns the source of a job that the journal has, by the job's
-    name: a file keeps the name that it had.
+    What runs over the folder made is no source, unless the task, `does`, has `products_of`. `known` returns the source
+    of a job that the journal has, by the job's name: a file keeps the name that it had.
     """
-    plan = ScanPlan(inputs_of([given]), output, profile, time.time_ns(), opens_unknown=False, extensions=extensions)
+    plan = ScanPlan(
+        inputs_of([given]),
+        output,
+        profile,
+        time.time_ns(),
+        opens_unknown=False,
+        extensions=extensions,
+        except_endings=tuple(ending.encode() for ending in getattr(does, "except_endings", ())),
+        products_of=tuple(getattr(does, "products_of", ())),
+    )
     files: list[TaskFile] = []
     remarks: list[Remark] = []
     for entry in walk(plan, lambda: None):
@@ -67,6 +81,11 @@ def listing(
     return files, remarks
 
 
+def further_key(name: str) -> str:
+    """Return what the second job of a file is called, which improves what the first one, of this name, writes."""
+    return f"{name}.enhanced"
+
+
 def documents(
     files: Sequence[TaskFile],
     name: str,
@@ -80,5 +99,5 @@ def documents(
         yield {"task": name, "key": file.name, "inputs": [file.path], "params": params, "priority": priority}
         if enhance is not None:
             made = {"job": file.name, "role": MAIN}
-            key = f"{file.name}.enhanced"
+            key = further_key(file.name)
             yield {"task": ENHANCE, "key": key, "inputs": [made], "params": enhance, "priority": priority}

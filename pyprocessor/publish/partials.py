@@ -22,7 +22,6 @@ DISPLACED_SUFFIX = b".displaced"
 _ID_CHARACTERS = 20
 _OURS = re.compile(rb"[0-9a-f]{%d}-[0-9a-f]+(?:\..*)?|%s.*" % (_ID_CHARACTERS, re.escape(TEMPORARY_PREFIX)), re.DOTALL)
 """All that an attempt writes begins with the attempt's name."""
-_KEPT = re.compile(rb"([0-9a-f]{32})\.kept(?:\..*)?", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,33 +52,6 @@ class Anchor:
 def partial_name(job_id: str, token: str) -> str:
     """Return the short, plain name of an attempt, with which the names of all that it makes begin."""
     return f"{job_id[:_ID_CHARACTERS]}-{token}"
-
-
-def kept_name(job_id: str) -> str:
-    """Return with what the names begin of what a job's attempts leave for the next one to go on with."""
-    return f"{job_id}.kept"
-
-
-def keeper_of(name: bytes) -> str | None:
-    """Return the id of the job whose attempts left what has this name among the partials; None: it is none of these."""
-    match = _KEPT.fullmatch(name)
-    return match[1].decode("ascii") if match else None
-
-
-def take_kept(folder: bytes, job_id: str, name: str) -> None:
-    """Give the finished file of what a job's attempts have kept the name `name`, and remove the rest of that.
-
-    Raises PublishError.
-    """
-    kept = kept_name(job_id).encode("ascii")
-    path = os.path.join(folder, name.encode("ascii"))
-    try:
-        os.rename(os.path.join(folder, kept), path)
-        for other in os.listdir(folder):
-            if keeper_of(other) == job_id:
-                discard(os.path.join(folder, other))
-    except OSError as error:
-        raise publish_error(error, path, "could not be taken over") from error
 
 
 def token_of(name: str) -> str:

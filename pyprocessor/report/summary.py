@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, TextIO
 
 from pyprocessor.errors import ExitCode
+from pyprocessor.journal.quality import Quality, told, warnings_of
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import AttemptRow, Counts, JobRow, RunRow
 from pyprocessor.models import FINAL_STATES, JobState, Origin
@@ -29,6 +30,8 @@ MOST_REASONS = MOST_KINDS = 10
 
 _CUT_OFF = {ExitCode.INTERRUPTED, ExitCode.TERMINATED, ExitCode.HUNG_UP, ExitCode.OUTPUT_UNWRITABLE, ExitCode.TRY_AGAIN}
 """Runs that ended so may not know what there is to do."""
+_TRANSCRIBE, _ENHANCE = "transcribe", "enhance"
+"""Tasks whose results have a row of their own in the closing text."""
 _SETTLED = ("succeeded", "kept_source", "skipped", "failed", "quarantined", "cancelled")
 
 LogOf = Callable[[str], bytes | None]
@@ -44,7 +47,8 @@ class Summary:
     Earlier runs settled `done_before` and `failed_before`, of a run that has not ended all that the journal holds.
     Bytes and media seconds are of the succeeded files, `seconds` is wall time. `failures` has the first failed jobs and
     the paths of their logs, `warnings` the first of those whose results have any (`warned` counts them); `losses` how
-    many files have each kind, `names_by_loss` the first of them.
+    many files have each kind, `names_by_loss` the first of them. `pieces` has how many pieces of texts were to be
+    improved, and how many of these were `kept` as they were.
     """
 
     run: RunRow
@@ -64,6 +68,8 @@ class Summary:
     warnings: list[tuple[JobRow, list[str]]] = field(default_factory=list)
     warned: int = 0
     skip_reasons: Counter[str] = field(default_factory=Counter)
+    quality: Quality = field(default_factory=Quality)
+    pieces: Counter[str] = field(default_factory=Counter)
     losses: Counter[str] = field(default_factory=Counter)
     names_by_loss: dict[str, list[bytes]] = field(default_factory=lambda: defaultdict(list))
 
@@ -98,8 +104,11 @@ def summarise(journal: JournalReader, run: RunRow, *, now: float, log_of: LogOf)
     for row in journal.jobs(run_id=run.id) if counts.total else ():
         if row.origin is Origin.CHILD:
             continue  # counts for the job that is made of it
-        warnings = _warnings(row) if row.state is JobState.SUCCEEDED else []
-        if warnings:
+        result = told(row.result) if row.state is JobState.SUCCEEDED else {}
+        made.quality.add(row.task, result)
+        if row.task == _ENHANCE:
+            made.pieces.update({name: result[name] for name in ("pieces", "kept") if name in result})
+        if warnings := warnings_of(result):
             made.warned += 1
             made.warnings += [(row, warnings)] if made.warned <= MOST_NAMES else []
         if row.state is JobState.SUCCEEDED and row.produced is not None:
@@ -117,15 +126,6 @@ def summarise(journal: JournalReader, run: RunRow, *, now: float, log_of: LogOf)
             reason = row.reason.removeprefix(display(row.source.relative)).lstrip(" :")
             made.skip_reasons[reason or "no reason given"] += 1
     return made
-
-
-def _warnings(row: JobRow) -> list[str]:
-    """What the task that made its result warns of; what is no list of texts is passed over."""
-    if row.result is None or '"warnings"' not in row.result:
-        return []
-    result = json.loads(row.result)
-    found = result.get("warnings") if isinstance(result, dict) else None
-    return list(map(str, found)) if isinstance(found, list) else []
 
 
 # ---------------------------------------------------------------- text
@@ -234,6 +234,7 @@ def _rows(summary: Summary, *, goes_on: bool) -> list[tuple[str, str]]:
     rows += [("Losses" if number == 0 else "", line) for number, line in enumerate(lost)]
     if summary.speed is not None:
         rows.append(("Video", f"{duration(summary.media_seconds)} at {summary.speed:.1f}x real time"))
+    rows += _speech(summary)
     if summary.prediction is not None:
         rows += accuracy.rows(summary.prediction)
     if summary.governing.counts:
@@ -241,6 +242,19 @@ def _rows(summary: Summary, *, goes_on: bool) -> list[tuple[str, str]]:
     rows += [("Not taken", files) for files in summary.not_taken]
     rows += [("Trouble", trouble) for trouble in summary.troubles]
     return rows
+
+
+def _speech(summary: Summary) -> Iterator[tuple[str, str]]:
+    """Yield how well recordings were transcribed, and how much of transcripts was improved."""
+    recordings, factor = summary.quality.mean(_TRANSCRIBE, "real_time_factor")
+    if recordings:
+        compared, right = summary.quality.mean(_TRANSCRIBE, "accuracy")
+        how_well = f"{right:.1f}% of the words right ({compared:,} with a reference), " if compared else ""
+        yield "Transcribed", f"{count(recordings, 'recording')}: {how_well}{factor:.2g} of real time"
+    transcripts, changed = summary.quality.mean(_ENHANCE, "improvement")
+    if transcripts:
+        left = f"{summary.pieces['kept']:,} of {count(summary.pieces['pieces'], 'piece')} left as they were"
+        yield "Improved", f"{count(transcripts, 'transcript')}: {changed:.1f}% of the words changed, {left}"
 
 
 # ---------------------------------------------------------------- JSON

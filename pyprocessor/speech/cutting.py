@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 from array import array
@@ -23,6 +24,7 @@ _SILENCE_STEPS = 15
 
 _BLOCK = 500 * _STEP
 """Read at once."""
+_DIGESTED_BYTES = 1 << 20
 _KEPT = RATE // 4
 """Of the silence around what is kept: a word may begin softly."""
 
@@ -60,6 +62,18 @@ def cuts(path: bytes, piece_seconds: float) -> Iterator[Piece]:
         begin = end
     if samples > begin:
         yield Piece(begin, samples)
+
+
+def digest(path: bytes, piece: Piece) -> str:
+    """Return the SHA-256 of a piece of the raw sound at `path`. Raises OSError."""
+    found = hashlib.sha256()
+    with open(path, "rb") as file:
+        file.seek(piece.begin * SAMPLE_BYTES)
+        left = (piece.end - piece.begin) * SAMPLE_BYTES
+        while left and (data := file.read(min(left, _DIGESTED_BYTES))):
+            found.update(data)
+            left -= len(data)
+    return found.hexdigest()
 
 
 def quietest(samples: array[int]) -> int:

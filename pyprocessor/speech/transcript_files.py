@@ -15,6 +15,8 @@ from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.speech.subtitles import LINE_CHARACTERS
 
 ENDINGS = (".txt", ".srt", ".vtt", ".json")
+REFERENCE_ENDING = ".ref.txt"
+"""Of what somebody wrote by hand of what is said, to compare transcripts with; it is none itself."""
 MOST_BYTES = 16 << 20
 ARROW = "-->"
 

@@ -65,7 +65,7 @@ class Transcript:
         return {"version": VERSION, "duration_seconds": round(seconds, 3), "text": self.text, **asdict(self)}
 
 
-def transcript(document: bytes, begin: float, seconds: float) -> Transcript:
+def transcript(document: str | bytes, begin: float, seconds: float) -> Transcript:
     """Read what a back end wrote of a piece, which begins so many seconds after the recording and lasts so long.
 
     Times outside the piece are brought to its ends, and segments without words left out. Raises JobError where it is no

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from typing import Any
 
 from pyprocessor.engine.transitions import Transitions
 from pyprocessor.journal.journal import Journal
+from pyprocessor.journal.quality import Quality, tells, told, warnings_of
 from pyprocessor.models import Origin, Outcome, OutcomeKind, RunSnapshot
 from pyprocessor.models.run import Listener
 from pyprocessor.models.wording import one_line
 from pyprocessor.taskqueue.bell import Bell
 from pyprocessor.taskqueue.feeding import Feed
-from pyprocessor.taskqueue.quality import Quality
 from pyprocessor.taskqueue.records import BatchProgress, TaskFailure
 
 _log = logging.getLogger("pyprocessor")
@@ -38,6 +37,8 @@ class Follower(Listener):
         self._lock = threading.Lock()
         """Held where what other threads read is changed."""
         self._quality = Quality()
+        self._warnings: dict[str, None] = {}
+        """Each once."""
         self._failures: list[TaskFailure] = []
         self._recovered = 0
         self._before: tuple[int, int, int] = (0, 0, 0)
@@ -86,7 +87,7 @@ class Follower(Listener):
                 self._retried.add(job_id)
             return
         self._just_ended.append(job_id)
-        if _tells_quality(outcome.result) or outcome.kind in _BAD or job_id in self._retried:
+        if tells(outcome.result) or outcome.kind in _BAD or job_id in self._retried:
             self._note(job_id, outcome)
 
     def _note(self, job_id: str, outcome: Outcome) -> None:
@@ -118,9 +119,10 @@ class Follower(Listener):
 
     def says(self, task_type: str, result: str | None) -> None:
         """Take in the result of a task, as JSON."""
-        if result is not None and _tells_quality(result):
-            with self._lock:
-                self._quality.add(task_type, json.loads(result))
+        found = told(result)
+        with self._lock:
+            self._quality.add(task_type, found)
+            self._warnings.update(dict.fromkeys(warnings_of(found)))
 
     def has_room(self, most: int) -> bool:
         """Whether fewer tasks than this wait to be started, those that wait for others among them."""
@@ -138,7 +140,7 @@ class Follower(Listener):
     @property
     def warnings(self) -> tuple[str, ...]:
         with self._lock:
-            return self._quality.warnings
+            return tuple(self._warnings)
 
     def progress(self, added: int, done_before: int) -> BatchProgress:
         """How far it is, with what was done before it was added again; `added` is the total where no run knows it."""
@@ -167,7 +169,3 @@ class Follower(Listener):
         with self._lock:
             rate = 100.0 * failed / (completed + failed) if failed else 0.0
             return {**self._quality.metrics(), "error_rate": rate, "recovered": self._recovered}
-
-
-def _tells_quality(result: str | None) -> bool:
-    return result is not None and ('"quality"' in result or '"warnings"' in result)

@@ -36,8 +36,8 @@ class Work:
     """One job in its worker.
 
     Every file that the attempt makes lies in `folder`, under a name that begins with `name`, so that it is removed
-    whatever happens. What the next attempt is to go on with has a name that begins with `publish.partials.kept_name` of
-    the job: it stays until the job has ended, or is the product (`take_kept`).
+    whatever happens. What the next attempt is to go on with has a name that begins with `publish.kept.kept_name` of the
+    job: it stays until the job has ended, or is the product (`take_kept`). `KeptAnswers` is such a file.
     """
 
     job_id: str
@@ -170,8 +170,9 @@ class Plan:
 class Task(Protocol):
     """A kind of work. All three methods raise `errors.JobError` for a job that cannot be done.
 
-    It may also have `summary`, `takes`, `inputs` and `extensions`, see docs/api.md, and a method `whole`: it returns
-    the params with what they name, such as a profile, in its place, when a job is submitted.
+    It may also have `summary`, `takes`, `inputs`, `extensions`, `except_endings` and `products_of`, see docs/api.md,
+    and a method `whole`: it returns the params with what they name, such as a profile, in its place, when a job is
+    submitted.
     """
 
     name: str

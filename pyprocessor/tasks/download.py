@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from pyprocessor.models import Cost, CostFeatures, InputLimits, Source
 from pyprocessor.models.products import Product
-from pyprocessor.publish.partials import kept_name, take_kept
+from pyprocessor.publish.kept import kept_path, take_kept
 from pyprocessor.tasks.base import Call, Done, Made, Plan, Returned, Steps, Work
 from pyprocessor.tasks.params import params_as
 
@@ -74,7 +74,7 @@ class Download:
         wanted = params_as(Takes, work.params)
         arguments = {
             "url": wanted.url,
-            "path": os.fsdecode(work.path(kept_name(work.job_id))),
+            "path": os.fsdecode(kept_path(work.folder, work.job_id)),
             "checksum": _checksum(wanted.checksum),
             "max_bytes": wanted.max_bytes,
             "schemes": wanted.schemes,

@@ -12,8 +12,9 @@ from pyprocessor.models import Backend, Cost, InputLimits, Source
 from pyprocessor.models.extras import check_installed
 from pyprocessor.models.products import Product
 from pyprocessor.models.urls import host_of, is_plain_url
+from pyprocessor.publish.kept import KeptAnswers
 from pyprocessor.speech.sentences import pieces
-from pyprocessor.speech.transcript_files import ARROW, ENDINGS, MOST_BYTES, Transcript, transcript
+from pyprocessor.speech.transcript_files import ARROW, ENDINGS, MOST_BYTES, REFERENCE_ENDING, Transcript, transcript
 from pyprocessor.tasks.base import Call, Done, Made, Plan, Returned, Steps, Work
 from pyprocessor.tasks.params import params_as
 
@@ -100,6 +101,8 @@ class Enhance:
     takes = Enhancing
     inputs = (1, 1)
     extensions = tuple(ending.removeprefix(".") for ending in ENDINGS)
+    except_endings = (REFERENCE_ENDING,)
+    products_of = ("transcribe",)
 
     def inspect(self, inputs: tuple[Source, ...], params: Any, limits: InputLimits) -> Any:  # noqa: ARG002
         asked = params_as(Enhancing, params)
@@ -124,34 +127,52 @@ class Enhance:
         service = next((one for one in asked.services if one.called == work.backend), asked.services[0])
         texts = _texts(found, asked.window_characters)
         groups = _groups(found, texts, asked.window_characters)
-        words = changed = 0
-        kept: list[str] = []
+        kept = KeptAnswers(work.folder, work.job_id, work.params)
+        answers = []
         for number, places in enumerate(groups, 1):
-            arguments = {
-                "lines": [texts[place].strip() for place in places],
-                "cues": found.cues,
-                "language": asked.language,
-                "most_word_error_rate": asked.most_word_error_rate,
-                "url": service.url,
-                "model": service.model,
-                "key_from": service.key_from,
-                "temperature": asked.temperature,
-                "timeout_seconds": asked.timeout_seconds,
-            }
-            last = number == len(groups)
-            returned: Returned = yield Call(_IMPROVE, arguments, last=last, coroutine=True)
-            answer = returned.value
+            lines = [texts[place].strip() for place in places]
+            question = [number, found.cues, lines]
+            answer = kept.get(question)
+            if answer is None:
+                arguments = {
+                    "lines": lines,
+                    "cues": found.cues,
+                    "language": asked.language,
+                    "most_word_error_rate": asked.most_word_error_rate,
+                    "url": service.url,
+                    "model": service.model,
+                    "key_from": service.key_from,
+                    "temperature": asked.temperature,
+                    "timeout_seconds": asked.timeout_seconds,
+                }
+                last = number == len(groups)
+                returned: Returned = yield Call(_IMPROVE, arguments, last=last, coroutine=True)
+                answer = {**returned.value, "backend": service.called, "model": service.model}
+                kept.add(question, answer)
             for place, improved in zip(places, answer["lines"], strict=True):
                 texts[place] = _with_space_of(texts[place], improved)
-            words, changed = words + answer["words"], changed + answer.get("changed", 0)
-            if answer["kept"]:
-                kept.append(f"Piece {number} of {len(groups)} was left as it is. {answer['kept']}")
+            answers.append(answer)
         name = f"{work.name}{found.ending}"
         with open(work.path(name), "w", encoding="utf-8", newline="") as file:
             file.write(found.written(texts if found.cues else ["".join(texts)]))
-        quality = {"improvement": round(100 * changed / max(1, words), 2), "content_preserved": not kept}
-        result = {"quality": quality, "warnings": kept[:MOST_WARNINGS], "pieces": len(groups), "kept": len(kept)}
-        return Done(products=(Made(name),), result={**result, "backend": service.called, "model": service.model})
+        return Done(products=(Made(name),), result=_result(answers))
+
+
+def _result(answers: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what the job answers, by the answers to its pieces."""
+    words, changed = (sum(answer.get(name, 0) for answer in answers) for name in ("words", "changed"))
+    warnings = [
+        f"Piece {number} of {len(answers)} was left as it is. {answer['kept']}"
+        for number, answer in enumerate(answers, 1)
+        if answer["kept"]
+    ]
+    return {
+        "quality": {"improvement": round(100 * changed / max(1, words), 2), "content_preserved": not warnings},
+        "warnings": warnings[:MOST_WARNINGS],
+        "pieces": len(answers),
+        "kept": len(warnings),
+        **{name: ", ".join(dict.fromkeys(answer[name] for answer in answers)) for name in ("backend", "model")},
+    }
 
 
 def _read(source: Source) -> Transcript:

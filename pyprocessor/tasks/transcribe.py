@@ -14,11 +14,13 @@ from pyprocessor.ffmpeg.diagnosis import check
 from pyprocessor.ffmpeg.run import Finished
 from pyprocessor.models import MAIN, CostFeatures, InputLimits, MediaInfo, Product, Source
 from pyprocessor.models.wording import duration
+from pyprocessor.publish.kept import KeptAnswers
 from pyprocessor.recipes.speech import check_sound, raw_sound
 from pyprocessor.speech import quality
 from pyprocessor.speech.backends import BackendParams
-from pyprocessor.speech.cutting import RATE, SAMPLE_BYTES, cuts
+from pyprocessor.speech.cutting import RATE, SAMPLE_BYTES, cuts, digest
 from pyprocessor.speech.subtitles import cues, srt, vtt
+from pyprocessor.speech.transcript_files import REFERENCE_ENDING
 from pyprocessor.speech.transcripts import Transcript, merged, transcript
 from pyprocessor.speech.wav import stands_at, write_wav
 from pyprocessor.tasks.base import Call, Done, Ffmpeg, Made, Plan, Returned, Step, Steps, Work
@@ -140,21 +142,28 @@ class Transcribe:
 def _pieces(
     work: Work, taken: TranscribeParams, files: tuple[str, str, str], samples: int, begins: float
 ) -> Generator[Step, Any, tuple[list[Transcript], float]]:
-    """Transcribe one piece after the other; returns their transcripts and how long the back end took.
+    """Transcribe one piece after the other, but for what earlier attempts have kept.
 
+    Returns their transcripts and how long the back end took.
     `files` are names of all of the sound, a piece of it, and what the back end writes of that.
     """
     call = taken.chosen(work.backend).call(work.threads)
     raw, sound, said = map(work.path, files)
     arguments = {"audio": os.fsdecode(sound), "output": os.fsdecode(said), "language": taken.language}
     call["arguments"] = {**call["arguments"], **arguments}
+    kept = KeptAnswers(work.folder, work.job_id, work.params)
     pieces, wall_seconds = [], 0.0
     for piece in cuts(raw, taken.chunk_size):
-        write_wav(raw, piece, sound)
-        returned: Returned = yield Call(**call, last=piece.end == samples)
-        wall_seconds += returned.wall_seconds
-        with open(said, "rb") as file:
-            pieces.append(transcript(file.read(), begins + piece.begin_seconds, piece.seconds))
+        question = [piece.begin, piece.end, digest(raw, piece)]
+        answer = kept.get(question)
+        if answer is None:
+            write_wav(raw, piece, sound)
+            returned: Returned = yield Call(**call, last=piece.end == samples)
+            with open(said, encoding="utf-8", errors="replace") as file:
+                answer = {"document": file.read(), "wall_seconds": returned.wall_seconds}
+        wall_seconds += answer["wall_seconds"]
+        pieces.append(transcript(answer["document"], begins + piece.begin_seconds, piece.seconds))
+        kept.add(question, answer)  # only now: it is a transcript
     return pieces, wall_seconds
 
 
@@ -176,7 +185,7 @@ def _written(work: Work, taken: TranscribeParams, whole: Transcript, seconds: fl
 
 def _reference(source: Source) -> str | None:
     """The text that somebody wrote by hand of what is said, beside the source: `talk.ref.txt` for `talk.mp4`."""
-    path = os.path.splitext(source.path)[0] + b".ref.txt"
+    path = os.path.splitext(source.path)[0] + REFERENCE_ENDING.encode()
     if not os.path.isfile(path) or os.path.getsize(path) > _MOST_REFERENCE_BYTES:
         return None
     with open(path, encoding="utf-8", errors="replace") as file:

@@ -58,10 +58,10 @@ class Request:
 
 @dataclass
 class ApiServer:
-    """Answers as long as it is open; each of `faults` is answered once, in order, those of `always` ever after."""
+    """Answers as long as it is open; each of `faults` (None: none) once, in order, then with `always` ever after."""
 
     key: str = ""
-    faults: deque[Fault] = field(default_factory=deque)
+    faults: deque[Fault | None] = field(default_factory=deque)
     always: Fault | None = None
     improve: Callable[[str], str] = corrected
     times: bool = True
@@ -91,7 +91,7 @@ class ApiServer:
 
 
 @contextmanager
-def api_server(*faults: Fault, **settings: Any) -> Iterator[ApiServer]:
+def api_server(*faults: Fault | None, **settings: Any) -> Iterator[ApiServer]:
     """Open a server on a free port, and close it with all its connections."""
     server = ApiServer(faults=deque(faults), **settings)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 import time
 from concurrent.futures import Future
@@ -16,13 +17,13 @@ from hypothesis import strategies as st
 from pyprocessor import taskqueue
 from pyprocessor.control.client import Answer, Request, Verb
 from pyprocessor.control.own_requests import OwnRequests
+from pyprocessor.journal.quality import Quality, told, warnings_of
 from pyprocessor.journal.waiting import Submission
 from pyprocessor.models import Cost, Job, Origin, ProductOf, Source
 from pyprocessor.taskqueue import BatchProgress, BatchResult, BatchTask, TaskType
 from pyprocessor.taskqueue.adding import Names
 from pyprocessor.taskqueue.bell import Bell
 from pyprocessor.taskqueue.feeding import OPEN_SECONDS, Feed
-from pyprocessor.taskqueue.quality import Quality
 from tests.waiting import DEADLINE_SECONDS
 
 
@@ -86,6 +87,7 @@ def test_averages_are_those_of_all_tasks(results: list[tuple[str, float, bool]])
     for kind in {kind for kind, *_ in results}:
         own = [value for other, value, _ in results if other == kind]
         assert metrics["by_task"][kind]["avg_score"] == pytest.approx(sum(own) / len(own))
+        assert quality.mean(kind, "score") == (len(own), metrics["by_task"][kind]["avg_score"])
 
 
 @pytest.mark.parametrize(
@@ -93,10 +95,11 @@ def test_averages_are_those_of_all_tasks(results: list[tuple[str, float, bool]])
 )
 def test_what_is_no_quality_is_passed_over(result: Any) -> None:
     """Results belong to their tasks, which may put anything there."""
-    quality = Quality()
-    quality.add("call", result)
+    quality, found = Quality(), told(json.dumps(result))
+    quality.add("call", found)
     assert quality.metrics() == {"by_task": {}} or quality.metrics()["by_task"] == {"call": {}}
-    assert quality.warnings == ()
+    assert quality.mean("call", "a") == (0, 0.0)
+    assert warnings_of(found) == []
 
 
 def submission(name: str, path: str = "", task: str = "words", *inputs: ProductOf) -> Submission:

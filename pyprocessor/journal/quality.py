@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections import defaultdict
 from collections.abc import Mapping
@@ -26,36 +27,52 @@ class _Sums:
         self.total += value
         self.is_share &= isinstance(value, bool)
 
+    @property
+    def mean(self) -> float:
+        return self.total / self.count
+
     def named(self, name: str) -> tuple[str, float]:
         """Numbers are averaged, of what is true or false the percentage is taken."""
-        mean = self.total / self.count
-        return (name, 100.0 * mean) if self.is_share else (f"avg_{name}", mean)
+        return (name, 100.0 * self.mean) if self.is_share else (f"avg_{name}", self.mean)
 
 
 @dataclass(slots=True)
 class Quality:
-    """The averages of all tasks, those of each type, and warnings, each once."""
+    """The averages of all tasks, and those of each type."""
 
     _sums: defaultdict[str, dict[str, _Sums]] = field(default_factory=lambda: defaultdict(dict))
-    _warnings: dict[str, None] = field(default_factory=dict)
 
-    def add(self, task_type: str, result: object) -> None:
+    def add(self, task_type: str, result: Mapping[str, Any]) -> None:
         """Take in the result of a task; what is no quality as agreed is passed over."""
-        if not isinstance(result, Mapping):
-            return
-        quality, warnings = result.get("quality"), result.get("warnings")
+        quality = result.get("quality")
         for name, value in quality.items() if isinstance(quality, Mapping) else ():
             if isinstance(value, int | float) and abs(value) <= sys.float_info.max:
                 for kind in (task_type, _ALL):
                     self._sums[kind].setdefault(str(name), _Sums()).add(value)
-        for warning in warnings if isinstance(warnings, list) else ():
-            self._warnings[str(warning)] = None
 
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        return tuple(self._warnings)
+    def mean(self, task_type: str, name: str) -> tuple[int, float]:
+        """Return how many results of a type have this quality, and their average; 0 where none has."""
+        sums = self._sums[task_type].get(name) if task_type in self._sums else None
+        return (0, 0.0) if sums is None else (sums.count, sums.mean)
 
     def metrics(self) -> dict[str, Any]:
         """The averages over all tasks, with those of each type in `by_task`."""
         by_task = {kind: dict(one.named(name) for name, one in sums.items()) for kind, sums in self._sums.items()}
         return {**by_task.pop(_ALL, {}), "by_task": by_task}
+
+
+def tells(result: str | None) -> bool:
+    """Return whether a result, which is JSON, may say how good it is, or warn of something."""
+    return result is not None and ('"quality"' in result or '"warnings"' in result)
+
+
+def told(result: str | None) -> Mapping[str, Any]:
+    """Return a result that may say how good it is, or warn of something; of any other one nothing."""
+    found = json.loads(result) if result is not None and tells(result) else None
+    return found if isinstance(found, Mapping) else {}
+
+
+def warnings_of(result: Mapping[str, Any]) -> list[str]:
+    """Return what the task that made a result warns of; what is no list of texts is passed over."""
+    found = result.get("warnings")
+    return list(map(str, found)) if isinstance(found, list) else []
