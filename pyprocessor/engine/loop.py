@@ -104,8 +104,16 @@ class Run:
             folder_source = WatchClient(*known, in_hand=moves.in_hand, notify=moves.notice)
         else:
             folder_source = Discovery(*known)
-        submitted = PendingJobs(request, journal, calibration, self.context, moves.released, moves.divisions.to_divide)
         further = [self.make_source(journal, moves)] if self.make_source is not None else []
+        submitted = PendingJobs(
+            request,
+            journal,
+            calibration,
+            self.context,
+            moves.released,
+            moves.divisions.to_divide,
+            asks_for=JobSources(further).asks_for,
+        )
         self._sources = JobSources([*([folder_source] if request.inputs else []), submitted, *further])
         self._findings = Findings(request, journal, calibration, moves)
         self._monitor = Monitor(request, journal, moves, calibration, self._began, self.cores)
