@@ -11,4 +11,4 @@ def check_installed(library: str, what: str, extra: str) -> None:
     """Raise JobError, with how to install it, where `what` needs a library that is not there."""
     if find_spec(library.replace("-", "_")) is None:
         text = f"{what} needs {library}, which is not installed; pip install 'pyprocessor[{extra}]'."
-        raise JobError(FailureKind.UNSUPPORTED, text)
+        raise JobError(FailureKind.NOT_INSTALLED, text)
