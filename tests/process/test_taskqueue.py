@@ -119,6 +119,24 @@ def test_products_are_named_after_files_and_tasks_read_what_others_made(tmp_path
     go(main())
 
 
+def test_products_lie_beside_sources_where_the_output_is_their_folder(tmp_path: Path) -> None:
+    """Sources in other folders leave theirs there, too."""
+    for folder in ("talks", "elsewhere"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"{folder}.txt").write_text("one two")
+
+    async def main() -> None:
+        processor = made(tmp_path, output=tmp_path / "talks")
+        for folder in ("talks", "elsewhere"):
+            await processor.add_task("words", {"file_path": tmp_path / folder / f"{folder}.txt"})
+        _, outcomes = await done(processor)
+        places = {path for outcome in outcomes.values() for path in outcome.products.values()}
+        assert {path.parent for path in places} == {tmp_path / "talks"}
+        assert {path.name for path in places} >= {"talks", "elsewhere", "talks.counts"}
+
+    go(main())
+
+
 def test_tasks_are_added_while_it_works_and_the_queue_is_bounded(tmp_path: Path) -> None:
     """The queue that is full makes `add_task` wait until tasks have begun; nothing is lost."""
 
