@@ -23,11 +23,10 @@ from pyprocessor.costs.calibration import LearnedCosts, default_path, load
 from pyprocessor.costs.model import CostClass, CostModel
 from pyprocessor.errors import ExitCode, FfmpegUnusable
 from pyprocessor.ffmpeg import tool
-from pyprocessor.models import display
+from pyprocessor.models import FOLDER_TASK, display
 from pyprocessor.models.wording import count, memory_size, size
 from pyprocessor.report.wording import aligned, grid
 from pyprocessor.system.sampler import Sampler
-from pyprocessor.tasks.registry import FOLDER_TASK
 
 ENCODERS_OF_NOTE = ("libx264", "libx265", "libsvtav1", "aac", "libopus")
 SCARCE_MEMORY_BYTES = 500_000_000

@@ -10,11 +10,10 @@ from importlib.util import find_spec
 from typing import Any
 
 from pyprocessor.errors import JobError, UsageError
+from pyprocessor.models import FOLDER_TASK
 from pyprocessor.tasks.base import Task
 from pyprocessor.tasks.params import params_as
 
-FOLDER_TASK = "transcode"
-"""What is done with the files that a scan of a folder finds."""
 GROUP = "pyprocessor.tasks"
 """Of the entry points that packages offer tasks by."""
 
