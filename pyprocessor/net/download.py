@@ -79,7 +79,7 @@ async def download(
     `checksum` is `ALGORITHM:HEX`. Returns the address that it came from in the end, bytes, the server's word for its
     type, the checksum where one was asked for, and warnings.
     """
-    check_installed("httpx", "Downloading", "download")
+    check_installed("download", "Downloading")
     import httpx
 
     rules = Rules(schemes, hosts, allow_private, max_bytes)

@@ -117,7 +117,7 @@ def garbled(name: str) -> JobError:
 
 
 def _library() -> Any:
-    check_installed("httpx", "Asking an API", "openai")
+    check_installed("openai", "Asking an API")
     import httpx
 
     return httpx

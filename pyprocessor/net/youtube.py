@@ -42,7 +42,7 @@ def fetch(
     """
     if not allow_private:
         sys.modules.update({name: None for name in _HIDDEN if name not in sys.modules})  # type: ignore[misc]
-    check_installed("yt-dlp", "This", "youtube")
+    check_installed("youtube", "This")
     import yt_dlp
     from yt_dlp.downloader import FFmpegFD
 

@@ -123,7 +123,7 @@ def test_what_is_not_installed(folder: Path, tmp_path: Path, monkeypatch: pytest
     package = tmp_path / "package"
     package.mkdir()
     (package / "pyproject.toml").write_text(PROJECT)
-    check = 'from pyprocessor.models.extras import check_installed; check_installed("arrives", "This", "later")'
+    check = 'from pyprocessor.models.extras import check_installed; check_installed("later", "This", library="arrives")'
     (package / "waits.py").write_text(WAITS.replace("return None", check).replace('path + ".go"', "path"))
     install_package(package, tmp_path / "site", monkeypatch)
     command = ("run", folder, "--task", "waits")
