@@ -15,7 +15,7 @@ from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.models.extras import check_installed
 from pyprocessor.models.wording import one_line, size
 from pyprocessor.net import addresses
-from pyprocessor.net.http import retry_after
+from pyprocessor.net.http import failure_of, retry_after
 from pyprocessor.net.resuming import SYNC_BYTES, Kept
 from pyprocessor.workers.call_main import progress
 
@@ -31,8 +31,6 @@ LEAST_BYTES_A_MINUTE = 64 << 10
 WORTH_GOING_ON_BYTES = 1 << 20
 """After an answer that brought as much and broke off, the rest is asked for at once; otherwise by the next attempt."""
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_MAY_PASS = frozenset({408, 425, 429})
-_FORBIDDEN = frozenset({401, 403, 407})
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,18})-\d{1,18}|\*)/(?:(\d{1,18})|\*)")
 _LONGEST_SHOWN = 300
 
@@ -291,10 +289,9 @@ def _refused(url: httpx.URL, response: httpx.Response) -> JobError:
     """The failure that the status of an answer means."""
     status = response.status_code
     text = f"{shown(url)} answers with status {status} {one_line(response.reason_phrase)}".rstrip() + "."
-    if status in _MAY_PASS or status >= 500:
-        after = retry_after(response.headers)
-        return JobError(FailureKind.UNAVAILABLE, text, retry_after_seconds=after)
-    return JobError(FailureKind.PERMISSION if status in _FORBIDDEN else FailureKind.BAD_INPUT, text)
+    kind = failure_of(status, other=FailureKind.BAD_INPUT)
+    after = retry_after(response.headers) if kind is FailureKind.UNAVAILABLE else None
+    return JobError(kind, text, retry_after_seconds=after)
 
 
 def shown(url: httpx.URL) -> str:

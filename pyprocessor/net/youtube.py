@@ -12,6 +12,7 @@ from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.models.extras import check_installed
 from pyprocessor.models.wording import one_line, sentence, size
 from pyprocessor.net.addresses import public_only
+from pyprocessor.net.http import failure_of
 from pyprocessor.workers.call_main import progress
 
 MOST_INFO_BYTES = 8 << 20
@@ -166,10 +167,7 @@ def _failure(error: BaseException, refused: list[str]) -> JobError:
         answer.close()
     extraction = next((cause for cause in causes if isinstance(cause, ExtractorError)), None)
     if answered:
-        status = int(answered[0].status)
-        passes = status >= 500 or status in (408, 425, 429)
-        final = FailureKind.PERMISSION if status in (401, 403, 407) else FailureKind.BAD_INPUT
-        return JobError(FailureKind.UNAVAILABLE if passes else final, text)
+        return JobError(failure_of(int(answered[0].status), other=FailureKind.BAD_INPUT), text)
     if any(isinstance(cause, TransportError | OSError) for cause in causes):
         return JobError(FailureKind.UNAVAILABLE, text)
     if any(words in text for words in _NO_ROBOTS) or isinstance(extraction, GeoRestrictedError):
