@@ -12,11 +12,11 @@ import shutil
 import signal
 import time
 from collections.abc import Callable
-from functools import partial
 
 import click
 
-from pyprocessor.cli.session import Session, print_result, standard_output
+from pyprocessor.cli.run_summary import print_summary
+from pyprocessor.cli.session import Session, print_result
 from pyprocessor.control.client import PATIENCE_SECONDS, Answer, Request, Unanswered, Verb, ask, signal_engine
 from pyprocessor.control.run_mode import Order
 from pyprocessor.errors import ExitCode, NoJournal, OutputBusy, UsageError
@@ -27,7 +27,6 @@ from pyprocessor.journal.rows import Counts, RunRow
 from pyprocessor.models import display
 from pyprocessor.report import status as report_status
 from pyprocessor.report import summary
-from pyprocessor.state.job_logs import find_job_log
 from pyprocessor.state.journal_opening import change_without_run
 from pyprocessor.state.state_folder import state_folder
 from pyprocessor.system.processes import is_alive
@@ -117,16 +116,13 @@ def report(session: Session, output: str, form: str, verbose: bool) -> None:
         run = journal.last_run()
         if run is None:
             raise no_journal(folder)
-        log_of = partial(find_job_log, folder)
-        summed = summary.summarise(journal, run, now=time.time(), log_of=log_of)
-        if form == "json":
-            session.answered = True
-            with standard_output() as stream:
-                summary.write_json(stream, summed, journal, output_root=folder, log_of=log_of)
-            return
         goes_on = run.ended_at is None and is_alive(run.engine)
-        text = summary.text(summed, width=_columns(), goes_on=goes_on, verbose=verbose)
-        print_result(text + summary.governor_text(summed, journal, width=_columns()))
+
+        def text(summed: summary.Summary) -> str:
+            told = summary.text(summed, width=_columns(), goes_on=goes_on, verbose=verbose)
+            return told + summary.governor_text(summed, journal, width=_columns())
+
+        print_summary(journal, run, folder, session, as_json=form == "json", text=text)
 
 
 def _columns() -> int:

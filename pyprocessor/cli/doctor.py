@@ -23,25 +23,17 @@ from pyprocessor.costs.calibration import LearnedCosts, default_path, load
 from pyprocessor.costs.model import CostClass, CostModel
 from pyprocessor.errors import ExitCode, FfmpegUnusable
 from pyprocessor.ffmpeg import tool
-from pyprocessor.models import display
+from pyprocessor.models import FOLDER_TASK, display
+from pyprocessor.models.extras import LIBRARIES
 from pyprocessor.models.wording import count, memory_size, size
 from pyprocessor.report.wording import aligned, grid
 from pyprocessor.system.sampler import Sampler
-from pyprocessor.tasks.registry import FOLDER_TASK
 
 ENCODERS_OF_NOTE = ("libx264", "libx265", "libsvtav1", "aac", "libopus")
 SCARCE_MEMORY_BYTES = 500_000_000
 """What one 1080p encode at the default settings takes, with some room (x264 medium peaks at 0.4 GB)."""
 SCARCE_DISK_BYTES = 1_000_000_000
 CLASSES_SHOWN = 12
-EXTRAS = {
-    "httpx": ("download", "downloads and servers that transcribe"),
-    "yt-dlp": ("youtube", "pages of videos"),
-    "faster-whisper": ("faster-whisper", "transcription on this machine"),
-    "pocketsphinx": ("pocketsphinx", "small transcription on this machine"),
-    "jiwer": ("pocketsphinx", "word error rates"),
-}
-"""Packages that only some tasks need: an extra that brings each, and what it is for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +114,7 @@ def _ffmpeg() -> Iterator[Check]:
 
 
 def _extras() -> Iterator[Check]:
-    for package, (extra, purpose) in EXTRAS.items():
+    for package, ((extra, *_), purpose) in LIBRARIES.items():
         try:
             found = f"version {version(package)}"
         except PackageNotFoundError:

@@ -34,6 +34,7 @@ class ListedJobs(JobSource):
     _reported: bool = False
 
     def __post_init__(self) -> None:
+        self._own = frozenset(given.job.id for given in self._submissions)
         self.files = sum(given.job.task == self._task for given in self._submissions)
 
     @property
@@ -44,6 +45,9 @@ class ListedJobs(JobSource):
     def busy(self) -> bool:
         return not self._reported
 
+    def asks_for(self, job_id: str) -> bool:
+        return job_id in self._own
+
     def begin(self, now: float) -> None:
         """Submit all, which waits for the disks of sources that an earlier run left to do, and of products."""
         del now
@@ -52,7 +56,7 @@ class ListedJobs(JobSource):
         self._moves.submit(self._submissions, lacking)
 
     def findings(self, now: float) -> Iterator[Finding]:
-        """Report what was done before. What failed before is reported with all jobs that did."""
+        """Report what was done before. What failed before is reported by `PendingJobs`."""
         del now
         if self._reported:
             return

@@ -19,14 +19,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TextIO
 
 from pyprocessor import profiles
-from pyprocessor.cli.session import Session, print_result, standard_output
+from pyprocessor.cli.session import Session, print_result
 from pyprocessor.engine.request import run_request
 from pyprocessor.errors import ExitCode, JournalError, UsageError
 from pyprocessor.journal.database import is_there
 from pyprocessor.models import PlanReport, display
 from pyprocessor.models.run import RunRequest
 from pyprocessor.report.narration import Level, Lines, Message, RunLog, UnbreakableStream, run_log_name
-from pyprocessor.state.job_logs import find_job_log
 from pyprocessor.state.state_folder import opened_privately, state_folder
 
 if TYPE_CHECKING:
@@ -131,6 +130,7 @@ class Stuck:
 
 def sum_up(request: RunRequest, result: RunResult, session: Session, *, as_json: bool, verbose: bool) -> None:
     """Print what the run came to, by its journal."""
+    from pyprocessor.cli.run_summary import print_summary
     from pyprocessor.journal.reader import JournalReader
     from pyprocessor.report import summary
 
@@ -144,18 +144,9 @@ def sum_up(request: RunRequest, result: RunResult, session: Session, *, as_json:
         run = journal.last_run()
         if run is None or run.id != result.run_id:
             raise JournalError("The journal no longer knows the run that has just ended; was it deleted?")
-        log_of = partial(find_job_log, request.output)
-        summed = summary.summarise(journal, run, now=time.time(), log_of=log_of)
-        if as_json:
-            session.answered = True
-            with standard_output() as stream:
-                summary.write_json(stream, summed, journal, output_root=request.output, log_of=log_of)
-        else:
-            print_result(
-                summary.text(
-                    summed, width=_width(), looked_in=request.input_named if request.inputs else "", verbose=verbose
-                )
-            )
+        looked_in = request.input_named if request.inputs else ""
+        text = partial(summary.text, width=_width(), looked_in=looked_in, verbose=verbose)
+        print_summary(journal, run, request.output, session, as_json=as_json, text=text)
 
 
 def _request(options: Options, loaded: profiles.LoadedProfile) -> tuple[RunRequest, list[str]]:

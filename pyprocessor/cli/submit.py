@@ -98,6 +98,8 @@ def _lines(preview: Preview) -> Iterator[str]:
         yield "    what it makes is known once its inputs are there"
     elif preview.products:
         yield f"    makes {', '.join(display(product.name) for product in preview.products)}"
+    if preview.backends:
+        yield f"    asks {', else '.join(map(one_line, preview.backends))}"
     times = (("not before", job.not_before), ("deadline", job.deadline))
     if given := [f"{what} {utc(when)}" for what, when in times if when is not None]:
         yield f"    {', '.join(given)}"

@@ -18,7 +18,7 @@ from pyprocessor.intake.messages import Remark
 from pyprocessor.intake.output_location import KnownOutputs
 from pyprocessor.journal.database import is_there
 from pyprocessor.journal.reader import JournalReader
-from pyprocessor.models import Division, Job, JobState, PlanReport, SkippedFile
+from pyprocessor.models import FOLDER_TASK, Division, Job, JobState, PlanReport, SkippedFile
 from pyprocessor.models.run import Listener, RunRequest
 from pyprocessor.models.wording import count
 from pyprocessor.plan.hours import Schedule
@@ -26,7 +26,7 @@ from pyprocessor.plan.preview import preview
 from pyprocessor.state.receipt_index import Receipts
 from pyprocessor.state.state_folder import state_folder
 from pyprocessor.system.sampler import Sampler
-from pyprocessor.tasks.registry import FOLDER_TASK, task
+from pyprocessor.tasks.registry import task
 from pyprocessor.workers.messages import InputAway
 from pyprocessor.workers.process import context
 

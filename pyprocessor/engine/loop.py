@@ -39,14 +39,14 @@ from pyprocessor.jobs import retry
 from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.waiting import NEEDED_NO_MORE
-from pyprocessor.models import JobState, ProcessIdentity, RunStatus, display
+from pyprocessor.models import FOLDER_TASK, JobState, ProcessIdentity, RunStatus, display
 from pyprocessor.models.run import Listener, RunRequest
 from pyprocessor.plan.admission import Conditions
 from pyprocessor.plan.hours import Phase
 from pyprocessor.publish.partials import Anchor
 from pyprocessor.state.journal_opening import lost
 from pyprocessor.state.state_folder import StateFolder
-from pyprocessor.tasks.registry import FOLDER_TASK, task
+from pyprocessor.tasks.registry import task
 from pyprocessor.workers import messages
 
 TURN_SECONDS = 0.5
@@ -104,8 +104,11 @@ class Run:
             folder_source = WatchClient(*known, in_hand=moves.in_hand, notify=moves.notice)
         else:
             folder_source = Discovery(*known)
-        submitted = PendingJobs(request, journal, calibration, self.context, moves.released, moves.divisions.to_divide)
         further = [self.make_source(journal, moves)] if self.make_source is not None else []
+        asks_for = JobSources(further).asks_for
+        submitted = PendingJobs(
+            request, journal, calibration, self.context, moves.released, moves.divisions.to_divide, asks_for
+        )
         self._sources = JobSources([*([folder_source] if request.inputs else []), submitted, *further])
         self._findings = Findings(request, journal, calibration, moves)
         self._monitor = Monitor(request, journal, moves, calibration, self._began, self.cores)

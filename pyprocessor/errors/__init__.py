@@ -33,6 +33,8 @@ class FailureKind(StrEnum):
     """The source is damaged, empty, truncated or not media."""
     UNSUPPORTED = "unsupported"
     """The source is whole, but this ffmpeg or this profile cannot handle it."""
+    NOT_INSTALLED = "not_installed"
+    """A library that the task needs is not there."""
     RESOURCE = "resource"
     """Memory or processes ran out."""
     STALL = "stall"

@@ -33,12 +33,12 @@ from pyprocessor.intake.messages import (
     ScanPlan,
 )
 from pyprocessor.intake.scan import walk
-from pyprocessor.models import Source
+from pyprocessor.models import FOLDER_TASK, Source
 from pyprocessor.models.os_errors import classify_os_error
 from pyprocessor.system.absent_input import absent
 from pyprocessor.system.processes import bounded_memory
 from pyprocessor.tasks.base import ChildJob
-from pyprocessor.tasks.registry import FOLDER_TASK, task
+from pyprocessor.tasks.registry import task
 from pyprocessor.workers.messages import InputAway, Report
 
 LISTING_CHUNK = 100

@@ -64,6 +64,10 @@ class JobSource(ABC):
     def begin(self, now: float) -> None:  # noqa: B027 - most need nothing
         """Start what it needs."""
 
+    def asks_for(self, job_id: str) -> bool:  # noqa: ARG002 - most ask for all
+        """Whether a job of the journal that ended in vain is of this run: is told of, and perhaps tried again."""
+        return True
+
     @abstractmethod
     def findings(self, now: float) -> Iterator[Finding]:
         """Take in what its processes sent, replace those that hang, go on with what waits."""
@@ -132,6 +136,9 @@ class JobSources:
     def pids(self) -> list[int]:
         """Of their processes, for what they take."""
         return [child.pid for source in self._sources for child in source.children]
+
+    def asks_for(self, job_id: str) -> bool:
+        return all(source.asks_for(job_id) for source in self._sources)
 
     def begin(self, now: float) -> None:
         for source in self._sources:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from multiprocessing.context import BaseContext
@@ -34,7 +34,8 @@ LONGEST_WAIT_SECONDS = 3600.0
 class PendingJobs(JobSource):
     """A source of jobs that need no scan.
 
-    `released` has those that have become pending since, `to_divide` those to be done in parts, and in how many.
+    `released` has those that have become pending since, `to_divide` those to be done in parts, and in how many. Of
+    those that earlier runs ended in vain only what this run `asks_for` counts.
     """
 
     def __init__(
@@ -45,12 +46,14 @@ class PendingJobs(JobSource):
         context: BaseContext,
         released: deque[str],
         to_divide: deque[tuple[str, int]],
+        asks_for: Callable[[str], bool],
     ) -> None:
         self._request = request
         self._journal = journal
         self._costs = costs
         self._released = released
         self._to_divide = to_divide
+        self._asks_for = asks_for
         self._details = JobDetails(request, journal)
         self._in_vain: list[str] = []
         """Jobs that earlier runs ended so, and that this one leaves alone."""
@@ -93,7 +96,8 @@ class PendingJobs(JobSource):
     def begin(self, now: float) -> None:
         del now
         with self._journal.transaction():
-            self._in_vain = [row.id for row in self._journal.submitted_in_vain() if not self._again(row)]
+            in_vain = (row for row in self._journal.submitted_in_vain() if self._asks_for(row.id))
+            self._in_vain = [row.id for row in in_vain if not self._again(row)]
         self._rows = self._journal.pending()
 
     def enough(self) -> None:

@@ -42,6 +42,8 @@ class Preview:
     products: tuple[Product, ...] | None = None
     problem: str = ""
     """A sentence: why the job would fail, or has nothing to do. Empty where neither is known."""
+    backends: tuple[str, ...] = ()
+    """The names of the services that may do it, the preferred one first."""
 
 
 def previews(
@@ -63,9 +65,12 @@ def previews(
         except JobError as error:
             made[job_id] = None
             yield Preview(given, names, problem=str(error))
+            continue
+        made[job_id] = plan.products if plan is not None else None
+        if plan is None:
+            yield Preview(given, names)
         else:
-            made[job_id] = plan.products if plan is not None else None
-            yield Preview(given, names, made[job_id], plan.skip if plan is not None else "")
+            yield Preview(given, names, plan.products, plan.skip, tuple(backend.name for backend in plan.backends))
 
 
 def _order(jobs: Mapping[str, Submission]) -> Iterator[str]:

@@ -22,7 +22,7 @@ STATE_AFTER = {
 """The state of a job whose attempt ended so and is not tried again in this run."""
 LASTING = frozenset({FailureKind.BAD_INPUT, FailureKind.UNSUPPORTED})
 """Inspecting is sure to fail so again as long as the file stays as it is."""
-_OF_THE_OUTPUT = frozenset({FailureKind.DISK, FailureKind.PERMISSION})
+_EVERY_RUN = frozenset({FailureKind.DISK, FailureKind.PERMISSION, FailureKind.NOT_INSTALLED})
 """Every run tries these again: that costs little, and the cause is not the file."""
 _NEXT_RUN = frozenset({FailureKind.RESOURCE, FailureKind.UNAVAILABLE, FailureKind.INFRASTRUCTURE})
 """A later run may succeed, since the cause lies outside the file; but not every later run tries."""
@@ -74,4 +74,4 @@ def bounded(failure: FailureKind | None, *, attempts: int) -> bool:
 
 def again_in_next_run(failure: FailureKind | None, *, attempts: int, failed_runs: int, settings: ErrorSettings) -> bool:
     """Whether this run starts a job over that ended failed in an earlier one."""
-    return failure in _OF_THE_OUTPUT or (bounded(failure, attempts=attempts) and failed_runs < settings.max_failed_runs)
+    return failure in _EVERY_RUN or (bounded(failure, attempts=attempts) and failed_runs < settings.max_failed_runs)

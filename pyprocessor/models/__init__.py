@@ -58,6 +58,7 @@ from pyprocessor.models.run import (
 from pyprocessor.models.wording import display
 from pyprocessor.models.work import (
     FINAL_STATES,
+    FOLDER_TASK,
     IN_HAND,
     TRANSITIONS,
     WHOLE,

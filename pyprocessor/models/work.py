@@ -103,6 +103,10 @@ class CostFeatures:
     """As `Cost.resources`, where nothing is given."""
 
 
+FOLDER_TASK = "transcode"
+"""What is done with the files that a scan of a folder finds."""
+
+
 class JobState(StrEnum):
     WAITING = "waiting"
     """For other jobs, or for those that it made itself."""

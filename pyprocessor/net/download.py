@@ -15,7 +15,7 @@ from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.models.extras import check_installed
 from pyprocessor.models.wording import one_line, size
 from pyprocessor.net import addresses
-from pyprocessor.net.http import kind_of, retry_after
+from pyprocessor.net.http import failure_of, retry_after
 from pyprocessor.net.resuming import SYNC_BYTES, Kept
 from pyprocessor.workers.call_main import progress
 
@@ -77,7 +77,7 @@ async def download(
     `checksum` is `ALGORITHM:HEX`. Returns the address that it came from in the end, bytes, the server's word for its
     type, the checksum where one was asked for, and warnings.
     """
-    check_installed("httpx", "Downloading", "download")
+    check_installed("download", "Downloading")
     import httpx
 
     rules = Rules(schemes, hosts, allow_private, max_bytes)
@@ -289,7 +289,7 @@ def _refused(url: httpx.URL, response: httpx.Response) -> JobError:
     """The failure that the status of an answer means."""
     status = response.status_code
     text = f"{shown(url)} answers with status {status} {one_line(response.reason_phrase)}".rstrip() + "."
-    kind = kind_of(status)
+    kind = failure_of(status, other=FailureKind.BAD_INPUT)
     after = retry_after(response.headers) if kind is FailureKind.UNAVAILABLE else None
     return JobError(kind, text, retry_after_seconds=after)
 

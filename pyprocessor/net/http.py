@@ -44,7 +44,7 @@ async def ask(
 
     Raises JobError: UNAVAILABLE where a later request may be answered, else for good. No message holds the key.
     """
-    check_installed("httpx", "Asking an API", "openai")
+    check_installed("openai", "Asking an API")
     import httpx
 
     try:
@@ -82,27 +82,30 @@ async def ask(
         raise garbled(name) from error
 
 
+def failure_of(status: int, *, other: FailureKind) -> FailureKind:
+    """Return the kind of failure that a status other than success means; `other` where the status does not tell."""
+    if status in _FORBIDDEN:
+        return FailureKind.PERMISSION
+    if status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return FailureKind.UNAVAILABLE
+    return FailureKind.BAD_INPUT if status in _OF_THE_REQUEST else other
+
+
 def refusal(status: int, headers: Mapping[str, str], name: str, said: str = "") -> JobError:
     """Return the error that a status other than success means; `name` is of the server, `said` what it says of it."""
     phrase = f" ({HTTPStatus(status).phrase})" if status in set(HTTPStatus) else ""
     answered = f"{name} answered with status {status}{phrase}"
-    if status in _FORBIDDEN:
-        return JobError(FailureKind.PERMISSION, f"{answered}; see to the key, and what its account may do.")
+    kind = failure_of(status, other=FailureKind.UNSUPPORTED)
+    if kind is FailureKind.PERMISSION:
+        return JobError(kind, f"{answered}; see to the key, and what its account may do.")
     if status == HTTPStatus.NOT_FOUND and not said:
-        return JobError(FailureKind.UNSUPPORTED, f"{answered}; see to the address and the model.")
+        return JobError(kind, f"{answered}; see to the address and the model.")
     quoted = f"{answered}: {said}" if said else f"{answered}."
-    if status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return JobError(FailureKind.UNAVAILABLE, quoted, retry_after_seconds=retry_after(headers))
+    if kind is FailureKind.UNAVAILABLE:
+        return JobError(kind, quoted, retry_after_seconds=retry_after(headers))
     if 300 <= status < 400:
-        return JobError(FailureKind.UNSUPPORTED, f"{answered}, which is not followed; give the address it leads to.")
-    return JobError(FailureKind.BAD_INPUT if status in _OF_THE_REQUEST else FailureKind.UNSUPPORTED, quoted)
-
-
-def kind_of(status: int) -> FailureKind:
-    """Return what it means for a download that a server answers with this status."""
-    if status in (408, 425, 429) or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return FailureKind.UNAVAILABLE
-    return FailureKind.PERMISSION if status in (401, 403, 407) else FailureKind.BAD_INPUT
+        return JobError(kind, f"{answered}, which is not followed; give the address it leads to.")
+    return JobError(kind, quoted)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -12,7 +12,7 @@ from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.models.extras import check_installed
 from pyprocessor.models.wording import one_line, sentence, size
 from pyprocessor.net.addresses import public_only
-from pyprocessor.net.http import kind_of
+from pyprocessor.net.http import failure_of
 from pyprocessor.workers.call_main import progress
 
 MOST_INFO_BYTES = 8 << 20
@@ -43,7 +43,7 @@ def fetch(
     """
     if not allow_private:
         sys.modules.update({name: None for name in _HIDDEN if name not in sys.modules})  # type: ignore[misc]
-    check_installed("yt-dlp", "This", "youtube")
+    check_installed("youtube", "This")
     import yt_dlp
     from yt_dlp.downloader import FFmpegFD
 
@@ -166,7 +166,7 @@ def _failure(error: BaseException, refused: list[str]) -> JobError:
         answer.close()
     extraction = next((cause for cause in causes if isinstance(cause, ExtractorError)), None)
     if answered:
-        return JobError(kind_of(int(answered[0].status)), text)
+        return JobError(failure_of(int(answered[0].status), other=FailureKind.BAD_INPUT), text)
     if any(isinstance(cause, TransportError | OSError) for cause in causes):
         return JobError(FailureKind.UNAVAILABLE, text)
     if any(words in text for words in _NO_ROBOTS) or isinstance(extraction, GeoRestrictedError):

@@ -16,7 +16,7 @@ from pyprocessor.errors import ExitCode
 from pyprocessor.journal.quality import Quality, told, warnings_of
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import AttemptRow, Counts, JobRow, RunRow
-from pyprocessor.models import FINAL_STATES, JobState, Origin
+from pyprocessor.models import FINAL_STATES, FOLDER_TASK, JobState, Origin
 from pyprocessor.models.wording import clock, count, display, duration, one_line, size, utc
 from pyprocessor.report import accuracy, events
 from pyprocessor.report.accuracy import Prediction
@@ -45,7 +45,7 @@ class Summary:
     `waiting` counts all jobs of the journal that wait for others.
 
     Earlier runs settled `done_before` and `failed_before`, of a run that has not ended all that the journal holds.
-    Bytes and media seconds are of the succeeded files, `seconds` is wall time. `failures` has the first failed jobs and
+    Bytes and media seconds are of transcoded files, `seconds` is wall time. `failures` has the first failed jobs and
     the paths of their logs, `warnings` the first of those whose results have any (`warned` counts them); `losses` how
     many files have each kind, `names_by_loss` the first of them. `pieces` has how many pieces of texts were to be
     improved, and how many of these were `kept` as they were.
@@ -112,8 +112,9 @@ def summarise(journal: JournalReader, run: RunRow, *, now: float, log_of: LogOf)
             made.warned += 1
             made.warnings += [(row, warnings)] if made.warned <= MOST_NAMES else []
         if row.state is JobState.SUCCEEDED and row.produced is not None:
-            made.bytes_before += row.source.size_bytes
-            made.bytes_after += row.produced.size_bytes
+            if row.task == FOLDER_TASK:  # of others a size says nothing about what it was before
+                made.bytes_before += row.source.size_bytes
+                made.bytes_after += row.produced.size_bytes
             made.media_seconds += row.media_seconds or 0.0
             made.losses.update(row.produced.losses)
             for kind in row.produced.losses:
@@ -225,8 +226,8 @@ def _rows(summary: Summary, *, goes_on: bool) -> list[tuple[str, str]]:
         ("", f"{number:,} x {one_line(reason)}") for reason, number in summary.skip_reasons.most_common(MOST_REASONS)
     ]
     rows.append(("Time", clock(summary.seconds)))
-    if summary.bytes_before or summary.bytes_after:
-        share = 100 * summary.bytes_after / summary.bytes_before if summary.bytes_before else 0.0
+    if summary.bytes_before:
+        share = 100 * summary.bytes_after / summary.bytes_before
         rows.append(("Size", f"{size(summary.bytes_before)} -> {size(summary.bytes_after)} ({share:.1f}%)"))
     lost = [f"{count(files, 'file')}: {one_line(kind)}" for kind, files in _most(summary.losses)]
     if len(summary.losses) > MOST_KINDS:

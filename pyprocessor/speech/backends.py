@@ -16,7 +16,6 @@ _FUNCTIONS = {
     WHISPER: "pyprocessor.speech.whisper_backend:transcribe",
     POCKETSPHINX: "pyprocessor.speech.pocketsphinx_backend:transcribe",
 }
-_LIBRARIES = {OPENAI: "httpx", WHISPER: "faster-whisper", POCKETSPHINX: "pocketsphinx"}
 _MODELS = {OPENAI: "whisper-1", WHISPER: "small", POCKETSPHINX: "en-us"}
 _MEMORY_BYTES = 64 << 20
 """An ffmpeg that decodes sound, or a process that talks to a server."""
@@ -103,8 +102,7 @@ class BackendParams:
 
         Raises JobError where its library or its model is not there.
         """
-        library = _LIBRARIES[self.backend]
-        check_installed(library, f"The back end {self.backend}", self.backend)
+        check_installed(self.backend, f"The back end {self.backend}")
         return whisper_backend.model_bytes(self.used_model) if self.backend == WHISPER else 0
 
     def cost(self, seconds: float, model_bytes: int, disk_bytes: int) -> Cost:

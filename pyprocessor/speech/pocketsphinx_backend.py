@@ -60,7 +60,7 @@ def transcribe(audio: str, output: str, language: str | None = None) -> dict[str
 
 @cache
 def _library() -> Any:
-    check_installed("pocketsphinx", "The back end pocketsphinx", "pocketsphinx")
+    check_installed("pocketsphinx", "The back end pocketsphinx")
     import pocketsphinx
 
     return pocketsphinx

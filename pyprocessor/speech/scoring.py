@@ -15,7 +15,7 @@ def word_error_rate(reference: Sequence[str], hypothesis: Sequence[str]) -> floa
     """
     if not reference or not hypothesis:
         return float(bool(reference) or bool(hypothesis))
-    check_installed("jiwer", "Comparing texts", "openai")
+    check_installed("openai", "Comparing texts", library="jiwer")
     import jiwer  # takes 100 ms
 
     return float(jiwer.wer(" ".join(reference), " ".join(hypothesis)))

@@ -116,7 +116,7 @@ def cost(model_size_bytes: int, seconds: float, batch_size: int) -> tuple[float,
 
 
 def _libraries() -> tuple[Any, Any]:
-    check_installed("faster-whisper", "The back end faster-whisper", "faster-whisper")
+    check_installed("faster-whisper", "The back end faster-whisper")
     import faster_whisper
     import numpy
 

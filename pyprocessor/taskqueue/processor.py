@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 import json
 import logging
 import os
@@ -17,7 +16,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,9 +39,9 @@ from pyprocessor.taskqueue.adding import Names, data_of, names_files, submission
 from pyprocessor.taskqueue.bell import Bell
 from pyprocessor.taskqueue.following import Follower
 from pyprocessor.taskqueue.records import SUCCEEDED, BatchProgress, BatchResult, BatchTask, TaskOutcome
+from pyprocessor.taskqueue.telling import ProgressCallback, Telling
 
 _log = logging.getLogger("pyprocessor")
-ProgressCallback = Callable[[BatchProgress], Awaitable[object] | object]
 YIELD_SECONDS = 0.005
 """How long tasks may be written to the journal one after another before other coroutines have their turn."""
 _OVER = Answer(False, "The run is over.")
@@ -77,6 +76,8 @@ class BatchProcessor:
         self._undecided: list[str] = []
         """Tasks that were added again while the journal had them in the hands of a run that was killed."""
         self._paused = False
+        self._called = False
+        """`start` was called and has not had its first turn."""
         self._first: deque[Request] = deque()
         """What is asked of the next run before it begins."""
 
@@ -200,13 +201,18 @@ class BatchProcessor:
 
     # ------------------------------------------------------------ working
 
-    async def start(self, progress_callback: ProgressCallback | None = None) -> BatchResult:
+    def start(self, progress_callback: ProgressCallback | None = None) -> Coroutine[Any, Any, BatchResult]:
         """Do all that the queue has and what is added meanwhile; return when nothing is left, or it was stopped.
 
-        `progress_callback`, a function or a coroutine, is called every `progress_interval` seconds and at the end.
+        `progress_callback`, a function or a coroutine, is called every `progress_interval` seconds and at the end,
+        once at a time. A coroutine that has not returned as long after the end is cancelled.
         Cancelling this stops the queue. Raises OutputBusy where another process works on the queue, OutputUnwritable,
         or JournalError.
         """
+        self._called = self._own is None  # `stop` is meant for this run from here on, though it begins later
+        return self._start(progress_callback)
+
+    async def _start(self, progress_callback: ProgressCallback | None) -> BatchResult:
         if self._own is not None:
             raise UsageError("This queue is being worked on already.")
         request = RunRequest(
@@ -218,34 +224,38 @@ class BatchProcessor:
         self._gate = asyncio.Lock()
         self._begin_anew()
         self._own = own = OwnRequests(self._follower.committed)
+        self._called = False
         running = loop.create_future()
         threading.Thread(target=self._work, args=(request, own, loop, running), name="task queue", daemon=True).start()
-        try:
-            while not running.done():
-                await asyncio.wait([running], timeout=self._profile.monitoring.progress_interval_seconds)
-                if not running.done():
-                    await self._tell(progress_callback)
-            ended = await running
-        except asyncio.CancelledError:
-            self.stop()
-            await asyncio.wait([running])
-            raise
-        finally:
-            self._end()
-        await self._tell(progress_callback)
+        interval = self._profile.monitoring.progress_interval_seconds
+        with contextlib.closing(Telling(progress_callback, interval)) as telling:
+            try:
+                while not running.done():
+                    await asyncio.wait([running], timeout=interval)
+                    if not running.done():
+                        telling.begin(self.get_progress())
+                ended = await running
+            except asyncio.CancelledError:
+                self.stop()
+                await asyncio.wait([running])
+                raise
+            finally:
+                self._end()
+            # Before others have their turn, who may add tasks of the next run.
+            last, follower, took = self.get_progress(), self._follower, loop.time() - began
+            await telling.finish(last)
         if ended.exit_code is ExitCode.OUTPUT_UNWRITABLE:
-            raise OutputUnwritable(self._follower.error)
-        last = self.get_progress()
+            raise OutputUnwritable(follower.error)
         return BatchResult(
             success_count=last.completed_tasks,
             failure_count=last.failed_tasks,
             total_count=last.total_tasks,
-            processing_time=loop.time() - began,
+            processing_time=took,
             memory_peak_mb=last.memory_peak_mb,
             cpu_peak_percent=last.cpu_peak_percent,
             quality_metrics=last.quality_metrics,
-            warnings=self._follower.warnings,
-            failures=self._follower.failures,
+            warnings=follower.warnings,
+            failures=follower.failures,
         )
 
     def _work(
@@ -288,18 +298,6 @@ class BatchProcessor:
         self._over = True
         self._bell.ring()
 
-    async def _tell(self, callback: ProgressCallback | None) -> None:
-        progress = self.get_progress()
-        _log.info("%s", progress)
-        if callback is None:
-            return
-        try:
-            answer = callback(progress)
-            if inspect.isawaitable(answer):
-                await answer
-        except Exception:  # noqa: BLE001 - a caller's function must not end the run
-            _log.exception("The function given as progress_callback failed; the queue goes on.")
-
     # ------------------------------------------------------------ steering, from any thread
 
     def pause(self) -> None:
@@ -315,7 +313,9 @@ class BatchProcessor:
     def stop(self) -> None:
         """End at once: what is running is interrupted, and done by the next `start` with what is left."""
         self._paused = False
-        self._order(Request(Verb.STOP, now=True))
+        request = Request(Verb.STOP, now=True)
+        if not self._order(request) and self._called:
+            self._first.append(request)
 
     def cancel(self, task_id: str) -> None:
         """Cancel a task, and what waits for it, unless it has ended; before `start`, as that begins."""

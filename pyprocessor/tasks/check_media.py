@@ -26,6 +26,8 @@ _SOUND_SECONDS_PER_SECOND = 400.0
 _BYTES_PER_SECOND = 500e6
 _BASE_BYTES, _PICTURES_IN_DECODER = 48 << 20, 24
 _COMPARED = (StreamKind.VIDEO, StreamKind.AUDIO, StreamKind.SUBTITLE)
+_EMPTY_SECONDS, _EMPTY_SHARE = 1.0, 0.02
+"""How long a whole file may have neither pictures nor sound between two of its tracks: the larger of both."""
 _MOST_NOTES = 100
 
 
@@ -73,7 +75,7 @@ class Verify:
         finished: Finished = yield Ffmpeg(
             decoded(source.path, media, threads=work.threads, output_name=f"{work.name}.null")
         )
-        notes = [*media.notes, *damage_note(finished.damage, media, times, same_frames=True)]
+        notes = [*media.notes, *_empty(media, times), *damage_note(finished.damage, media, times, same_frames=True)]
         failure = diagnose(finished, source.path)
         if failure is not None:
             if failure.kind is not FailureKind.BAD_INPUT:
@@ -105,6 +107,27 @@ def _read(source: Source) -> tuple[MediaInfo, Timeline]:
 
     media = probe(source.path, size_bytes=source.size_bytes)
     return survey_source(source.path, media, [stream.index for stream in media.streams], InputLimits())
+
+
+def _empty(media: MediaInfo, times: Timeline) -> Iterator[MediaNote]:
+    """A note where all tracks have ended long before another one begins.
+
+    Pauses within a track tell nothing: slides stay, and silence may be left out.
+    """
+    tracks = _tracks(media, times)
+    played = [*tracks[StreamKind.VIDEO], *tracks[StreamKind.AUDIO]]
+    spans = sorted((track.start, track.end) for track in played if track.start is not None and track.end is not None)
+    if not spans or not times.whole:
+        return
+    began = reached = spans[0][0]
+    empty = 0.0
+    for start, end in spans:
+        empty += max(0.0, start - reached)
+        reached = max(reached, end)
+    lasts = reached - began
+    if empty > max(_EMPTY_SECONDS, _EMPTY_SHARE * lasts):
+        text = f"It declares {lasts:,.1f} s and holds {lasts - empty:,.1f} s of pictures and sound: it was cut off, or "
+        yield MediaNote(f"{text}its times are wrong.", _DAMAGED)
 
 
 def _not_decoded(media: MediaInfo, times: Timeline, pictures: int) -> Iterator[MediaNote]:

@@ -106,7 +106,7 @@ class Enhance:
 
     def inspect(self, inputs: tuple[Source, ...], params: Any, limits: InputLimits) -> Any:  # noqa: ARG002
         asked = params_as(Enhancing, params)
-        check_installed("httpx", "A chat API", "openai")
+        check_installed("openai", "A chat API")
         found = _read(inputs[0])
         texts = _texts(found, asked.window_characters)
         return {"pieces": len(_groups(found, texts, asked.window_characters)), "ending": found.ending}

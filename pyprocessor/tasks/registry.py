@@ -6,15 +6,14 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
-from importlib.util import find_spec
 from typing import Any
 
 from pyprocessor.errors import JobError, UsageError
+from pyprocessor.models import FOLDER_TASK
+from pyprocessor.models.extras import is_installed
 from pyprocessor.tasks.base import Task
 from pyprocessor.tasks.params import params_as
 
-FOLDER_TASK = "transcode"
-"""What is done with the files that a scan of a folder finds."""
 GROUP = "pyprocessor.tasks"
 """Of the entry points that packages offer tasks by."""
 
@@ -37,12 +36,12 @@ _OURS = {
 OF_OTHERS = frozenset({"film-part", "sound-part", "process-chunk"})
 """Tasks that other jobs and commands make use of, and nobody submits."""
 _EXTRAS = {
-    "download": {"download": "httpx"},
-    "youtube": {"youtube": "yt_dlp"},
-    "transcribe": {"openai": "httpx", "faster-whisper": "faster_whisper", "pocketsphinx": "pocketsphinx"},
-    "enhance": {"openai": "httpx"},
+    "download": ("download",),
+    "youtube": ("youtube",),
+    "transcribe": ("openai", "faster-whisper", "pocketsphinx"),
+    "enhance": ("openai",),
 }
-"""By task: the extras of this package that it, or some of its back ends, needs, and a module of each."""
+"""By task: the extras of this package that it, or some of its back ends, needs."""
 
 
 @cache
@@ -83,7 +82,7 @@ def origin(name: str) -> str:
 
 def extras(name: str) -> dict[str, bool]:
     """Of the extras that a task of ours, or a back end of it, needs: which are installed."""
-    return {extra: find_spec(module) is not None for extra, module in _EXTRAS.get(name, {}).items()}
+    return {extra: is_installed(extra) for extra in _EXTRAS.get(name, ())}
 
 
 def problems(name: str, params: Mapping[str, Any], inputs: int) -> Iterator[str]:

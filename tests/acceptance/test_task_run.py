@@ -105,6 +105,35 @@ def test_what_failed(folder: Path) -> None:
     assert_plain(call("run", folder, *TASK), ExitCode.OK, "Nothing to do")
 
 
+def test_what_failed_of_another_task(folder: Path) -> None:
+    """It is neither a failure of this call nor tried again by it, also where every run of its own would try it."""
+    wrong = ("--task", "checksum", "--include", "*.txt", "--param", f"expect={'0' * 64}")
+    refused = ("--task", "enhance", "--exclude", "deep", "--param", "key_from=env:NOT_SET_AT_ALL")
+    for failing in (wrong, refused):
+        assert call("run", folder, *failing).returncode == ExitCode.SOME_FAILED
+    done = call("run", folder, *TASK)
+    assert_plain(done, ExitCode.OK, "2 files")
+    assert "Failed" not in done.stdout
+    assert_plain(call("run", folder, *TASK), ExitCode.OK, "Nothing to do: all 2 files are already done")
+    assert_plain(call("run", folder, *wrong), ExitCode.SOME_FAILED, "failed in an earlier run")
+
+
+def test_what_is_not_installed(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same command does what failed for that once the library is there."""
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "pyproject.toml").write_text(PROJECT)
+    check = 'from pyprocessor.models.extras import check_installed; check_installed("later", "This", library="arrives")'
+    (package / "waits.py").write_text(WAITS.replace("return None", check).replace('path + ".go"', "path"))
+    install_package(package, tmp_path / "site", monkeypatch)
+    command = ("run", folder, "--task", "waits")
+    for _ in range(2):
+        said = "slow: This needs arrives, which is not installed; pip install 'pyprocessor[later]'."
+        assert_plain(call(*command), ExitCode.SOME_FAILED, said, "(not installed)")
+    (tmp_path / "site" / "arrives.py").write_text("")
+    assert_plain(call(*command), ExitCode.OK, "2 files")
+
+
 def test_one_file(folder: Path) -> None:
     """Its state lies in its folder."""
     assert_plain(call("run", folder / "deep" / "fast.srt", *TASK), ExitCode.OK)

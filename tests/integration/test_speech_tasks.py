@@ -259,7 +259,7 @@ def test_a_missing_library_is_named_with_its_extra(
     monkeypatch.setitem(sys.modules, library, None)  # type: ignore[arg-type]
     with pytest.raises(JobError, match=rf"which is not installed; pip install 'pyprocessor\[{backend}\]'\.") as raised:
         do("transcribe", make_clip(tmp_path / "a.wav", video=None, audio="pcm_s16le"), backend=backend)
-    assert raised.value.kind is FailureKind.UNSUPPORTED
+    assert raised.value.kind is FailureKind.NOT_INSTALLED
 
 
 @pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")

@@ -119,6 +119,24 @@ def test_products_are_named_after_files_and_tasks_read_what_others_made(tmp_path
     go(main())
 
 
+def test_products_lie_beside_sources_where_the_output_is_their_folder(tmp_path: Path) -> None:
+    """Sources in other folders leave theirs there, too."""
+    for folder in ("talks", "elsewhere"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"{folder}.txt").write_text("one two")
+
+    async def main() -> None:
+        processor = made(tmp_path, output=tmp_path / "talks")
+        for folder in ("talks", "elsewhere"):
+            await processor.add_task("words", {"file_path": tmp_path / folder / f"{folder}.txt"})
+        _, outcomes = await done(processor)
+        places = {path for outcome in outcomes.values() for path in outcome.products.values()}
+        assert {path.parent for path in places} == {tmp_path / "talks"}
+        assert {path.name for path in places} >= {"talks", "elsewhere", "talks.counts"}
+
+    go(main())
+
+
 def test_tasks_are_added_while_it_works_and_the_queue_is_bounded(tmp_path: Path) -> None:
     """The queue that is full makes `add_task` wait until tasks have begun; nothing is lost."""
 
@@ -383,6 +401,26 @@ def test_pause_resume_and_stop_from_any_thread(tmp_path: Path) -> None:
     go(main())
 
 
+def test_stopping_before_the_first_turn_of_the_start_ends_it(tmp_path: Path) -> None:
+    """What was added stays; without a start there is nothing to stop, and one that comes later works."""
+
+    async def main() -> None:
+        processor = made(tmp_path)
+        for begun in (0, 1):
+            await processor.add_task("ask", calling("never", marker=str(tmp_path / "runs")), key="never")
+            started = asyncio.create_task(processor.start())
+            processor.stop()
+            stopped = await started
+            assert (stopped.success_count, stopped.failure_count, stopped.total_count) == (0, 0, 1), begun
+            assert [row.state for row in journaled(tmp_path)] == [JobState.PENDING]
+        processor.cancel(journaled(tmp_path)[0].id)
+        await processor.add_task("ask", calling())
+        processor.stop()
+        assert (await processor.start()).success_count == 1
+
+    go(main())
+
+
 def journaled(folder: Path) -> list[Any]:
     """The rows of a queue's journal."""
     with JournalReader.read_only(os.fsencode(folder / "out" / ".pyprocessor")) as journal:
@@ -456,6 +494,33 @@ def test_progress_is_told_to_functions_and_coroutines(tmp_path: Path) -> None:
     assert str(last).startswith("Progress: 3/3 (100.0% success) | Active: 0 | Failed: 0 | Memory: ")
     assert len(told) >= 3
     assert told[-1].total_tasks == 1
+
+
+def test_a_progress_function_that_never_returns_is_cancelled_at_the_end(tmp_path: Path) -> None:
+    """Meanwhile it is called once, and the queue goes on; the last call is cancelled as well."""
+    told: list[int] = []
+    cancelled: list[int] = []
+
+    async def never(progress: BatchProgress) -> None:
+        told.append(progress.completed_tasks)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.append(progress.completed_tasks)
+
+    async def main() -> None:
+        processor = made(tmp_path, max_workers=1)
+        marker = tmp_path / "runs"
+        await processor.add_task("ask", calling("never", marker=str(marker)))
+        started = asyncio.create_task(processor.start(never))
+        await seen(lambda: told)
+        (row,) = journaled(tmp_path)
+        processor.cancel(row.id)
+        await processor.add_task("ask", calling())
+        assert (await started).success_count == 1
+
+    go(main())
+    assert told == cancelled == [0, 1]
 
 
 def test_quality_is_averaged_and_retries_that_helped_are_counted(tmp_path: Path) -> None:

@@ -145,6 +145,19 @@ TYPED = """
 """
 
 
+def test_a_dry_run_names_the_services_that_would_be_asked(folder: Path, tmp_path: Path, capsys: Captured) -> None:
+    """In their order, as `status` calls them; of a task without any there is no line."""
+    (folder / "talk.txt").write_text("words")
+    services = [{"name": "near", "url": "http://127.0.0.1:1/v1", "key_from": ""}, {"url": "https://api.example/v1"}]
+    improve = {"task": "enhance", "key": "talk", "inputs": ["talk.txt"], "params": {"backends": services}}
+    sums = {"task": "checksum", "key": "sums", "inputs": ["talk.txt"]}
+    (folder / "jobs.json").write_text(json.dumps([improve, sums]))
+    assert main(["submit", str(folder / "jobs.json"), "--output", str(tmp_path / "out"), "--dry-run"]) == ExitCode.OK
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1:3] == ["    makes talk.enhanced.txt", "    asks near, else api.example"]
+    assert sum("asks" in line for line in lines) == 1
+
+
 def test_a_dry_run_tells_names_that_lie_elsewhere(folder: Path, tmp_path: Path, capsys: Captured) -> None:
     """As the job would be refused with when it is planned."""
     keys = {"../b": "is no path below the output folder", ".pyprocessor/b": "lies in the folder of the state"}

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+import tomllib
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ import pytest
 
 from pyprocessor.cli.main import main
 from pyprocessor.errors import ExitCode
+from pyprocessor.models.extras import LIBRARIES
 from pyprocessor.tasks.registry import extras, names
 from tests.installed import install_package
 
@@ -86,7 +90,9 @@ def test_what_is_no_task(name: str, said: str, capsys: Captured) -> None:
 
 def test_a_missing_extra_says_how_it_is_installed(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
     """And one that is there, that it is."""
-    monkeypatch.setattr("pyprocessor.tasks.registry._EXTRAS", {"transcode": {"lost": "no_such_module", "json": "json"}})
+    monkeypatch.setattr("pyprocessor.tasks.registry._EXTRAS", {"transcode": ("lost", "json")})
+    libraries = {"no-such-module": (("lost",), ""), "json": (("json",), "")}
+    monkeypatch.setattr("pyprocessor.models.extras.LIBRARIES", libraries)
     assert extras("transcode") == {"lost": False, "json": True}
     assert main(["tasks", "show", "transcode"]) == ExitCode.OK
     said = capsys.readouterr().out
@@ -94,6 +100,18 @@ def test_a_missing_extra_says_how_it_is_installed(monkeypatch: pytest.MonkeyPatc
     assert "json: installed" in said
     assert main(["tasks", "list"]) == ExitCode.OK
     assert "not installed: lost" in " ".join(capsys.readouterr().out.split())
+
+
+def test_the_table_of_extras_is_that_of_the_package() -> None:
+    """Each extra that tasks need, with the libraries that it brings."""
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    brought = defaultdict(set)
+    for library, (extras_of_it, _) in LIBRARIES.items():
+        for extra in extras_of_it:
+            brought[extra].add(library)
+    declared = project["optional-dependencies"]
+    named = {extra: {re.split("[><=]", needed)[0] for needed in declared[extra]} for extra in declared}
+    assert brought == {extra: named[extra] for extra in named.keys() - {"watch", "dev"}}
 
 
 def test_listing_is_cheap() -> None:

@@ -101,6 +101,7 @@ MAY_CATCH_ALL = [
     "api.py",
     "chunks/events.py",
     "taskqueue/processor.py",
+    "taskqueue/telling.py",
     "tasks/chunk_processors.py",
     "tasks/registry.py",
 ]

@@ -27,7 +27,8 @@ def test_retries_are_bounded_and_delays_sane(kind: FailureKind, so_far: int, lim
 @given(st.integers(0, 10), JITTER)
 def test_what_describes_the_source_is_final(so_far: int, jitter: float) -> None:
     """A damaged or unsupported file is not tried again, and neither is a full disk within the run."""
-    for kind in (FailureKind.BAD_INPUT, FailureKind.UNSUPPORTED, FailureKind.DISK, FailureKind.PERMISSION):
+    lasting = FailureKind.BAD_INPUT, FailureKind.UNSUPPORTED, FailureKind.DISK, FailureKind.PERMISSION
+    for kind in (*lasting, FailureKind.NOT_INSTALLED):
         assert retry.retry_after(kind, so_far, PATIENT, jitter) is None
 
 
@@ -44,14 +45,15 @@ def test_delays_double() -> None:
 @pytest.mark.parametrize("attempts", [0, 4])
 def test_what_later_runs_try_again(kind: FailureKind | None, attempts: int) -> None:
     """What lies outside the file may be mended before the next run, but no file is tried by all runs to come; only
-    what concerns the output as a whole is looked at in each. A stall or a crash counts so while inspecting alone."""
+    what concerns the output as a whole, and libraries, are looked at in each. A stall or a crash counts so while
+    inspecting alone."""
 
     def again(failed_runs: int) -> bool:
         return retry.again_in_next_run(kind, attempts=attempts, failed_runs=failed_runs, settings=PATIENT)
 
     outside = kind in (FailureKind.RESOURCE, FailureKind.UNAVAILABLE, FailureKind.INFRASTRUCTURE)
     inspecting = kind in (FailureKind.STALL, FailureKind.CRASH) and attempts == 0
-    whole = kind in (FailureKind.DISK, FailureKind.PERMISSION)
+    whole = kind in (FailureKind.DISK, FailureKind.PERMISSION, FailureKind.NOT_INSTALLED)
     assert again(PATIENT.max_failed_runs - 1) == (outside or inspecting or whole)
     assert again(PATIENT.max_failed_runs) == whole
 

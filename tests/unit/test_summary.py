@@ -66,12 +66,12 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
         yield opened
 
 
-def add(journal: Journal, name: bytes) -> str:
-    """Plan one job for the file of that name."""
+def add(journal: Journal, name: bytes, task: str = "transcode") -> str:
+    """Plan one job of a task for the file of that name."""
     path = b"/in/" + name
     job = Job(
-        id=job_id(path, "transcode"),
-        task="transcode",
+        id=job_id(path, task),
+        task=task,
         source=Source(path, name, 1_000_000, 1),
         output=name + b".mp4",
         params_fingerprint="f",
@@ -89,9 +89,9 @@ def start(journal: Journal, job: str) -> int:
     return attempt
 
 
-def succeed(journal: Journal, name: bytes, *losses: str, result: object = None) -> str:
+def succeed(journal: Journal, name: bytes, *losses: str, result: object = None, task: str = "transcode") -> str:
     """Take one file all the way; its output has these kinds of loss, its task answers `result`."""
-    job = add(journal, name)
+    job = add(journal, name, task)
     attempt = start(journal, job)
     facts = replace(FACTS, losses=losses)
     assert journal.grant(job, attempt, facts, result=json.dumps(result))
@@ -146,6 +146,14 @@ def test_counts_sizes_and_predictions(journal: Journal) -> None:
     assert memory is not None
     assert cpu is not None
     assert (got.prediction.attempts, memory.ratio, cpu.ratio) == (3, 1.5, 2.0)
+
+
+def test_only_transcodes_have_a_size_before_and_after(journal: Journal) -> None:
+    """What else was made is not smaller or larger than its source, but something else."""
+    succeed(journal, b"a", task="preprocess")
+    assert "Size" not in summary.text(summed(journal))
+    succeed(journal, b"b")
+    assert "Size         1.0 MB -> 250.0 kB (25.0%)" in summary.text(summed(journal))
 
 
 def test_text_names_failures_with_reason_and_log(journal: Journal) -> None:
