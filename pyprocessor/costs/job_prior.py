@@ -17,7 +17,7 @@ from importlib import resources
 from typing import Generic, TypeVar
 
 from pyprocessor.models import Cost, CostFeatures
-from pyprocessor.models.encoders import is_hardware, video_encoder
+from pyprocessor.models.encoders import encoder_threads, is_hardware, video_encoder
 
 MIB = 1 << 20
 _UNKNOWN = ("libaom-av1", "6")
@@ -82,7 +82,7 @@ def prior_cost(features: CostFeatures, threads: int) -> Cost:
     if features.frames > 0 and features.preset != "ultrafast":
         offset, full = _RAMP_FRAMES
         encoding *= min(1.0, (features.frames + offset) / full)
-    encoding *= 1 + growth * (threads - 1)
+    encoding *= 1 + growth * (encoder_threads(features.encoder, threads) - 1)
     decoding = _DECODE_BYTES_PER_PIXEL + _DECODE_BYTES_PER_PIXEL_AND_THREAD * (threads - 1)
     memory = BASE_BYTES + _DECODER_BYTES + encoding + decoding * features.source_pixels * (2 if deep else 1)
     return Cost(cpu, round(memory), _disk_bytes(features))

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from pyprocessor.costs.job_prior import COPY, encode_memory, prior_cost
 from pyprocessor.models import Cost, CostFeatures
+from pyprocessor.models.encoders import encoder_threads
 
 HISTORY = 64
 """Ratios kept of one class: enough for a steady median, few enough to follow a change of machine or build."""
@@ -303,7 +304,7 @@ def thread_growth(cost_class: CostClass, threads: int) -> float:
         return 1.0
     pixels = _PIXEL_CLASSES[cost_class.pixels]
     _, growth = encode_memory(cost_class.encoder, cost_class.preset or None, pixels)
-    return 1 + growth * (threads - 1)
+    return 1 + growth * (encoder_threads(cost_class.encoder, threads) - 1)
 
 
 def speed(threads: int) -> float:

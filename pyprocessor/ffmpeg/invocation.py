@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from pyprocessor.models import MediaInfo
-from pyprocessor.models.encoders import is_hardware, muxer, video_encoder
+from pyprocessor.models.encoders import encoder_threads, is_hardware, muxer, video_encoder
 
 Options = tuple[tuple[str, str], ...]
 """ffmpeg options as (name without the dash, value); an option without a value has the value ``""``. May repeat."""
@@ -83,7 +83,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """What one ffmpeg is to do. `threads` bounds decoder, filters and encoder, each by its own option."""
+    """What one ffmpeg is to do. `threads`, one a core, bounds decoder, filters and encoder, each by its option."""
 
     inputs: tuple[Input, ...]
     output: Output
@@ -216,6 +216,7 @@ def _output_arguments(output: Output, threads: int) -> list[bytes | str]:
 
 def _stream_options(number: int, stream: MappedStream, threads: int) -> list[str]:
     """The options of output stream `number`, each with its specifier."""
+    threads = encoder_threads(stream.encoder, threads)
     arguments = [f"-c:{number}", _word(stream.encoder)]
     if stream.filters:
         arguments += [f"-filter:{number}", filter_graph(stream.filters)]

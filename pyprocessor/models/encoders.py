@@ -32,6 +32,8 @@ class VideoEncoder:
     """(option, parameters) that state the threads; `{level}` is SVT-AV1's level of parallelism."""
     takes_threads: bool = True
     """Whether `-threads` suffices, so that parameters are needed only beside others, which might contradict it."""
+    threads_a_core: float = 1.0
+    """Of its own, where a job has several cores; x264's, as it would choose itself, wait for one another."""
     row_threads: bool = False
     """Whether it uses several threads for one picture only with `-row-mt`."""
     pixel_formats: tuple[str, ...] = ()
@@ -65,6 +67,7 @@ _X264 = replace(
     default_crf=20,
     tunes=tuple("film animation grain stillimage psnr ssim fastdecode zerolatency".split()),
     thread_parameters=("x264-params", "threads={threads}"),
+    threads_a_core=1.5,
     pixel_formats=_420_TO_444,
     ebu3213_filter="h264_metadata=colour_primaries=22",
     bits_per_pixel=0.1,
@@ -186,6 +189,11 @@ _HARDWARE = re.compile(r".*_(nvenc|qsv|vaapi|videotoolbox|amf|vulkan|v4l2m2m|mf|
 
 EIGHT_BIT_FORMATS = re.compile(r"(yuvj?4[0-4][0-4]p|yuva4[0-4][0-4]p|nv\d\d|rgb24|bgr24|rgba|bgra|gbrp|gray)")
 """Pixel formats that cannot hold HDR."""
+
+
+def encoder_threads(encoder: str, threads: int) -> int:
+    """How many threads a video encoder has in a job that has so many: one for each core that it is to take."""
+    return int(video_encoder(encoder).threads_a_core * threads) if threads > 1 else threads
 
 
 def video_encoder(name: str) -> VideoEncoder:

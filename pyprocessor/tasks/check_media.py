@@ -131,8 +131,11 @@ def _empty(media: MediaInfo, times: Timeline) -> Iterator[MediaNote]:
 
 
 def _not_decoded(media: MediaInfo, times: Timeline, pictures: int) -> Iterator[MediaNote]:
-    """A note where fewer pictures came out than the film has."""
+    """A note where fewer pictures came out than the film has, or none."""
     film = media.video
+    if film is not None and not pictures:
+        yield MediaNote("No picture of its film came out of the decoder.", _DAMAGED)
+        return
     track = times.tracks.get(film.index) if film is not None else None
     if film is None or film.video is None or track is None or not times.whole:
         return

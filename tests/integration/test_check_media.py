@@ -55,6 +55,14 @@ def test_a_film_that_was_cut_off_is_not_whole(clip: Path, ffmpeg_path: str) -> N
     assert "It is cut off" in found["warnings"][0]
 
 
+def test_a_film_without_a_picture_is_not_whole(clip: Path, ffmpeg_path: str, tmp_path: Path) -> None:
+    """Its track is declared, and nothing is in it; the sound is there."""
+    empty = remux(ffmpeg_path, tmp_path / "empty.mp4", "-i", clip, "-bsf:v", "noise=drop=1")
+    found = verified(empty, ffmpeg_path)
+    assert (found["ok"], found["pictures"]) == (False, 0)
+    assert found["warnings"] == ["No picture of its film came out of the decoder."]
+
+
 def test_films_of_unequal_tracks_are_whole(clip: Path, ffmpeg_path: str, tmp_path: Path) -> None:
     """Sound that is shorter, begins late or lies behind the pictures, and subtitles that last longer."""
     (tmp_path / "words.srt").write_text(SUBTITLES)

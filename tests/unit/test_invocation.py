@@ -73,13 +73,13 @@ def test_each_input_has_whitelists_of_its_own() -> None:
     assert arguments[arguments.index(b"file:/our/list.srt") - 3 :][:2] == ["-f", "srt"]
 
 
-@pytest.mark.parametrize("threads", [1, 3])
-def test_threads_bound_decoder_filters_and_encoder(threads: int) -> None:
-    """The number of threads is said everywhere ffmpeg would choose one itself."""
+@pytest.mark.parametrize(("threads", "encoding"), [(1, 1), (2, 3), (3, 4)])
+def test_threads_bound_decoder_filters_and_encoder(threads: int, encoding: int) -> None:
+    """The number of threads is said everywhere ffmpeg would choose one itself; x264 gets half as many more."""
     arguments = built(threads=threads)
     assert value(arguments, "-threads") == str(threads)
     assert arguments.index("-threads") < arguments.index("-i")
-    assert value(arguments, "-threads:0") == str(threads)
+    assert value(arguments, "-threads:0") == str(encoding)
     assert value(arguments, "-filter_threads") == str(threads)
     assert value(arguments, "-filter_complex_threads") == str(threads)
 
@@ -92,7 +92,7 @@ def test_threads_bound_decoder_filters_and_encoder(threads: int) -> None:
         ("libx265", (("x265-params", "pools=64"),), "-x265-params:0", "pools=64:pools=2:frame-threads=1"),
         ("libsvtav1", (), "-svtav1-params:0", "lp=2"),
         ("libsvtav1", (("svtav1-params", "tune=0"), ("g", "50")), "-svtav1-params:0", "tune=0:lp=2"),
-        ("libx264", (("x264-params", "threads=64"),), "-x264-params:0", "threads=64:threads=2"),
+        ("libx264", (("x264-params", "threads=64"),), "-x264-params:0", "threads=64:threads=3"),
         ("libvpx-vp9", (), "-row-mt:0", "1"),
         ("libaom-av1", (("row-mt", "0"),), "-row-mt:0", "0"),
     ],
