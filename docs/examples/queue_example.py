@@ -26,6 +26,7 @@ def count_lines(path: str) -> dict[str, object]:
 
 async def add_tasks(processor: BatchProcessor, folder: Path) -> None:
     """Two tasks for each file: its checksum, and once that is there the function."""
+    folder = folder.resolve()  # the function is called in another folder
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         priority = 1 if path.stat().st_size < SMALL_BYTES else 6
         name = path.relative_to(folder).as_posix()

@@ -22,8 +22,10 @@ def test_the_example_runs_and_goes_on(tmp_path: Path) -> None:
         (tmp_path / "in" / f"{number}.txt").write_text("line\n" * number + ("\n" if number == 2 else ""))
 
     def run() -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(EXAMPLE), str(tmp_path / "in"), str(tmp_path / "out")]
-        return subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False)
+        command = [sys.executable, str(EXAMPLE), "in", "out"]
+        return subprocess.run(
+            command, cwd=tmp_path, capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False
+        )
 
     for _ in range(2):
         ended = run()
