@@ -162,7 +162,7 @@ class Run:
                 notice("warning", warning)
         self._transitions.divisions.begin()
         self._sources.begin(time.monotonic())  # only now, so that an output that was just published is found
-        sweep_kept(self.journal, self.folder)
+        sweep_kept(self.journal, self.folder, self._sources.asks_for)
         self._tally.to_come = self.journal.count_to_come()
 
     def _turn(self) -> None:

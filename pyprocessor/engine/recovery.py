@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from pyprocessor.errors import FailureKind, PublishError
@@ -100,12 +101,16 @@ def _sweep_intermediates(journal: Journal, output_root: bytes) -> None:
                 discard(os.path.join(folder, name))
 
 
-def sweep_kept(journal: Journal, folder: StateFolder) -> None:
-    """Remove what jobs have kept for attempts that will not come, once it is known what this run tries again."""
+def sweep_kept(journal: Journal, folder: StateFolder, asks_for: Callable[[str], bool]) -> None:
+    """Remove what jobs have kept for attempts that will not come, once it is known what this run tries again.
+
+    What a job has kept that ended in vain, and that this run does not ask for, is for a run that does.
+    """
     for name in os.listdir(folder.partials):
         if (job_id := keeper_of(name)) is not None:
             row = journal.job(job_id)
-            if row is None or row.final:
+            in_vain = row is not None and row.state in (JobState.FAILED, JobState.QUARANTINED)
+            if row is None or (row.final and not (in_vain and not asks_for(job_id))):
                 with contextlib.suppress(PublishError):
                     discard(os.path.join(folder.partials, name))
 

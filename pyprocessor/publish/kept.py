@@ -25,6 +25,11 @@ def kept_path(folder: bytes, job_id: str) -> bytes:
     return os.path.join(folder, kept_name(job_id).encode("ascii"))
 
 
+def answers_path(folder: bytes, job_id: str) -> bytes:
+    """Return the path of a job's `KeptAnswers`: no task that its key had before can have left something else there."""
+    return kept_path(folder, job_id) + b".answers"
+
+
 def keeper_of(name: bytes) -> str | None:
     """Return the id of the job whose attempts left what has this name among the partials; None: it is none of these."""
     match = _KEPT.fullmatch(name)
@@ -54,7 +59,7 @@ class KeptAnswers:
     """
 
     def __init__(self, folder: bytes, job_id: str, params: Any) -> None:
-        self._path = kept_path(folder, job_id)
+        self._path = answers_path(folder, job_id)
         self._params = params
         self._answers: dict[str, Any] = {}
         try:

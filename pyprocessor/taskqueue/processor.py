@@ -44,6 +44,7 @@ from pyprocessor.taskqueue.telling import ProgressCallback, Telling
 _log = logging.getLogger("pyprocessor")
 YIELD_SECONDS = 0.005
 """How long tasks may be written to the journal one after another before other coroutines have their turn."""
+_STOP = Request(Verb.STOP, now=True)
 _OVER = Answer(False, "The run is over.")
 _ADDS = frozenset({Verb.SUBMIT, Verb.RETRY})
 
@@ -78,6 +79,8 @@ class BatchProcessor:
         self._paused = False
         self._called = False
         """`start` was called and has not had its first turn."""
+        self._stop_first = False
+        """`stop` was called since then."""
         self._first: deque[Request] = deque()
         """What is asked of the next run before it begins."""
 
@@ -210,6 +213,7 @@ class BatchProcessor:
         or JournalError.
         """
         self._called = self._own is None  # `stop` is meant for this run from here on, though it begins later
+        self._stop_first = False  # was meant for a call that was given up before its turn
         return self._start(progress_callback)
 
     async def _start(self, progress_callback: ProgressCallback | None) -> BatchResult:
@@ -273,6 +277,9 @@ class BatchProcessor:
                     own.ask(Request(Verb.PAUSE))
                 while self._first:
                     own.ask(self._first.popleft())
+                if self._stop_first:
+                    self._stop_first = False
+                    own.ask(_STOP)
                 ended = execute(request, self._follower, source=self._follower.follow, own=own)
                 goes_on = ended.told_to_stop is None and ended.exit_code <= ExitCode.SOME_FAILED
                 if own.close(_OVER, unless=_ADDS if goes_on else frozenset()):
@@ -313,9 +320,8 @@ class BatchProcessor:
     def stop(self) -> None:
         """End at once: what is running is interrupted, and done by the next `start` with what is left."""
         self._paused = False
-        request = Request(Verb.STOP, now=True)
-        if not self._order(request) and self._called:
-            self._first.append(request)
+        if not self._order(_STOP):
+            self._stop_first = self._called
 
     def cancel(self, task_id: str) -> None:
         """Cancel a task, and what waits for it, unless it has ended; before `start`, as that begins."""

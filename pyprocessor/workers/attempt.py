@@ -19,7 +19,7 @@ from pyprocessor.models.os_errors import classify_os_error
 from pyprocessor.models.products import MAIN, Intent, Product, Seal
 from pyprocessor.publish.bounds import Bounds
 from pyprocessor.publish.grants import discard_displaced, publish_all
-from pyprocessor.publish.kept import kept_path
+from pyprocessor.publish.kept import answers_path
 from pyprocessor.publish.partials import Anchor, discard, discard_attempts, persist_intent, seal
 from pyprocessor.publish.publish import naming
 from pyprocessor.publish.receipts import Receipt, ReceiptWriter
@@ -159,7 +159,7 @@ class Attempt:
         lease.check()
         placed = publish_all(self.intents, partials=self.anchor.path, bounds=bounds, allowed=allowed)
         with contextlib.suppress(PublishError):  # the next run tries again
-            discard(kept_path(self.anchor.path, item.job_id))
+            discard(answers_path(self.anchor.path, item.job_id))
         size_bytes, mtime_ns = placed[-1].seal
         displaced = any(product.displaced for product in placed)
         return replace(facts, size_bytes=size_bytes, mtime_ns=mtime_ns), displaced

@@ -135,7 +135,7 @@ def test_after_a_failed_run(speech: Speech) -> None:
     with api_server(*TWO_ANSWERS, BROKEN) as server:
         speech.submit(server)
         assert speech.queue.run(profile=ONCE) == ExitCode.SOME_FAILED
-        assert speech.kept == [f"{speech.queue.rows()['talk'].id}.kept"]
+        assert speech.kept == [f"{speech.queue.rows()['talk'].id}.kept.answers"]
         assert speech.queue.run(profile=ONCE) == ExitCode.OK
         assert_asked_once(server, lost=2)
     assert speech.kept == []
@@ -177,4 +177,19 @@ def test_what_is_cancelled_keeps_nothing(speech: Speech) -> None:
         assert call("jobs", "cancel", "talk", "--output", speech.queue.output).returncode == ExitCode.OK
         speech.queue.run(profile=ONCE)
         assert len(server.requests) == 3
+    assert speech.kept == []
+
+
+def test_a_run_over_other_files_leaves_it(speech: Speech, tmp_path: Path) -> None:
+    """It does not try again what it is not asked for, so what was answered is for a run that does."""
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "one.wav").write_bytes(b"any")
+    with api_server(*TWO_ANSWERS, BROKEN) as server:
+        speech.submit(server)
+        assert speech.queue.run(profile=ONCE) == ExitCode.SOME_FAILED
+        result = call("run", other, "--task", "checksum", "--output", speech.queue.output)
+        assert result.returncode == ExitCode.OK, result.stderr
+        assert speech.queue.run(profile=ONCE) == ExitCode.OK
+        assert_asked_once(server, lost=2)
     assert speech.kept == []

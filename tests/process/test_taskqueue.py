@@ -421,6 +421,21 @@ def test_stopping_before_the_first_turn_of_the_start_ends_it(tmp_path: Path) -> 
     go(main())
 
 
+def test_stopping_a_start_that_never_had_its_turn_stops_no_later_one(tmp_path: Path) -> None:
+    """As where it is cancelled at once, and what cleans up stops the queue, too."""
+
+    async def main() -> None:
+        processor = made(tmp_path)
+        await processor.add_task("ask", calling())
+        given_up = asyncio.create_task(processor.start())
+        given_up.cancel()
+        await asyncio.wait([given_up])
+        processor.stop()
+        assert (await processor.start()).success_count == 1
+
+    go(main())
+
+
 def journaled(folder: Path) -> list[Any]:
     """The rows of a queue's journal."""
     with JournalReader.read_only(os.fsencode(folder / "out" / ".pyprocessor")) as journal:
