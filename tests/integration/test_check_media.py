@@ -57,10 +57,10 @@ def test_a_film_that_was_cut_off_is_not_whole(clip: Path, ffmpeg_path: str) -> N
 
 def test_a_film_without_a_picture_is_not_whole(clip: Path, ffmpeg_path: str, tmp_path: Path) -> None:
     """Its track is declared, and nothing is in it; the sound is there."""
-    empty = remux(ffmpeg_path, tmp_path / "empty.mp4", "-i", clip, "-bsf:v", "noise=drop=1")
+    empty = remux(ffmpeg_path, tmp_path / "empty.mkv", "-i", clip, "-bsf:v", "noise=drop=1")
     found = verified(empty, ffmpeg_path)
     assert (found["ok"], found["pictures"]) == (False, 0)
-    assert found["warnings"] == ["No picture of its film came out of the decoder."]
+    assert "No picture of its film came out of the decoder." in found["warnings"]
 
 
 def test_films_of_unequal_tracks_are_whole(clip: Path, ffmpeg_path: str, tmp_path: Path) -> None:

@@ -23,8 +23,8 @@ LIMIT_BYTES = 900 * MIB
 """Three 720p encodes of some 210 MiB each and our own processes fit, five do not."""
 BUDGET_BYTES = LIMIT_BYTES * 80 // 100
 CLIPS = 8
-LONG_CLIPS, LONG_SECONDS = 10, 6.0
-"""More than can start before the model has learned anything, and long enough that six are at their peak at once."""
+MORE_CLIPS = 4
+"""So many more than can start before the model has learned anything."""
 
 
 @pytest.fixture
@@ -72,27 +72,31 @@ def test_predictions_keep_a_run_within_its_budget(
     assert not [kind for kind in _kinds(tmp_path / "out") if kind in ("suspend", "shed")]
 
 
-def test_the_governor_alone_saves_a_run_whose_predictions_are_wrong(
-    group: MemoryGroup, profile: Path, make_clip: ClipMaker, tmp_path: Path
+def test_a_run_whose_predictions_are_wrong_is_saved_by_what_is_measured(
+    group: MemoryGroup, clips: Path, profile: Path, tmp_path: Path
 ) -> None:
-    """Six at once are admitted by a model that is wrong by a factor of four; all is done, and the journal says how."""
-    clips = tmp_path / "in"
-    first = make_clip(clips / "clip-0.mp4", seconds=LONG_SECONDS, size="1280x720", audio=None)
-    for number in range(1, LONG_CLIPS):
-        shutil.copy(first, clips / f"clip-{number}.mp4")
+    """Six at once would be admitted by a model that is wrong by a factor of four; all is done, and the model learns.
+
+    Whether files are suspended and shed, or not begun because those that run take so much, depends on how soon
+    the first ones show it.
+    """
+    for number in range(MORE_CLIPS):
+        shutil.copy(clips / "clip-0.mp4", clips / f"more-{number}.mp4")
     command = [sys.executable, "-m", "tests.process.misled", "--input", str(clips), "--output", str(tmp_path / "out")]
     run = run_inside(group, [*command, "--profile", str(profile)], cwd=Path.cwd())
     assert run.oom_kills == 0, run.output
     assert run.returncode == 0, run.output
-    assert list(states(tmp_path / "out").values()) == [JobState.SUCCEEDED] * LONG_CLIPS
-    kinds = set(_kinds(tmp_path / "out"))
-    # How far it has to go depends on how many of the six are at their peak at once.
-    assert kinds & {"hold", "shrink", "suspend", "shed"}, f"what was admitted fitted after all: {kinds}"
+    assert list(states(tmp_path / "out").values()) == [JobState.SUCCEEDED] * (CLIPS + MORE_CLIPS)
     with JournalReader.read_only(os.fsencode(tmp_path / "out" / ".pyprocessor")) as journal:
-        last = max(journal.attempts(), key=lambda attempt: attempt.started_at)
-    assert last.predicted is not None
-    assert last.usage is not None
-    assert last.predicted.memory_bytes > 0.8 * last.usage.peak_memory_bytes, "it is as wrong at the end as it was"
+        done = [
+            attempt for attempt in journal.attempts() if attempt.predicted is not None and attempt.usage is not None
+        ]
+    first, *_, last = [
+        attempt.predicted.memory_bytes / attempt.usage.peak_memory_bytes
+        for attempt in sorted(done, key=lambda attempt: attempt.started_at)
+    ]
+    assert first < 0.5, "it was not wrong"
+    assert last > 0.8, "it is as wrong at the end as it was"
 
 
 def _kinds(output: Path) -> list[str]:
