@@ -139,11 +139,13 @@ def evenly(costs: Sequence[float], seconds: Sequence[float], parts: int, least_s
     begins = next(found for number in range(most, -1, -1) if (found := _begins(spent, passed, number, least)))
     ends = [*begins[1:], len(costs)]
     for _ in begins:  # Each part takes from its neighbour, or gives to it, until all are about even.
+        so_far = list(begins)
         for number in range(1, len(begins)):
             before, after = begins[number - 1], ends[number]
             middle = (spent[before] + spent[after]) / 2
-            places = _places(passed, before, after, least, least)
-            begins[number] = ends[number - 1] = min(places, key=lambda place: abs(spent[place] - middle))
+            begins[number] = ends[number - 1] = _nearest(spent, _places(passed, before, after, least, least), middle)
+        if begins == so_far:
+            break
     return begins
 
 
@@ -155,8 +157,14 @@ def _begins(spent: Sequence[float], passed: Sequence[float], parts: int, least: 
         places = _places(passed, begins[-1], len(spent) - 1, least, least * (parts - number))
         if not places:
             return []
-        begins.append(min(places, key=lambda place: abs(spent[place] - wanted)))
+        begins.append(_nearest(spent, places, wanted))
     return begins
+
+
+def _nearest(spent: Sequence[float], places: range, wanted: float) -> int:
+    """The place of these before which the costs come nearest to what is wanted."""
+    place = bisect.bisect_left(spent, wanted, places.start, places.stop - 1)
+    return min(range(max(places.start, place - 1), place + 1), key=lambda one: abs(spent[one] - wanted))
 
 
 def _places(passed: Sequence[float], begin: int, end: int, before: float, after: float) -> range:
