@@ -15,6 +15,9 @@ from pyprocessor.models import Cost, OutcomeKind, Usage
 from pyprocessor.models.wording import display, duration, memory_size
 from pyprocessor.report.wording import NAME_COLUMNS, path_entry, rounded, shortened
 
+_LEAST_CPU_SECONDS = 0.01
+"""The kernel counts CPU time in ticks of this length."""
+
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
@@ -76,12 +79,12 @@ def prediction(journal: JournalReader, run_id: int) -> Prediction | None:
         cost, usage = attempt.predicted, attempt.usage
         assert cost is not None
         assert usage is not None
-        for found, predicted, measured in (
-            (memory, cost.memory_bytes, usage.peak_memory_bytes),
-            (cpu, cost.cpu_seconds, usage.cpu_seconds),
+        for found, predicted, measured, least in (
+            (memory, cost.memory_bytes, usage.peak_memory_bytes, 1),
+            (cpu, cost.cpu_seconds, usage.cpu_seconds, _LEAST_CPU_SECONDS),
         ):
-            # A 0 is "not measured": the file was done before anybody could look.
-            if predicted > 0 and measured > 0:
+            # Less is "not measured": the file was done before anybody could look, or shared its process.
+            if predicted > 0 and measured >= least:
                 found[job_id] = (predicted, measured)
     count = len(measured_ones)
     return Prediction(count, _accuracy(journal, memory), _accuracy(journal, cpu)) if count else None
