@@ -13,7 +13,7 @@ from typing import Any
 from pyprocessor.ffmpeg.invocation import argv, environment
 from pyprocessor.ffmpeg.run import FfmpegRun
 from pyprocessor.models import InputLimits, Source
-from pyprocessor.publish.kept import kept_path
+from pyprocessor.publish.kept import answers_path
 from pyprocessor.publish.partials import discard
 from pyprocessor.tasks.base import Call, Done, Ffmpeg, Plan, Returned, Work
 from pyprocessor.tasks.registry import problems, task
@@ -60,7 +60,7 @@ def tasked(
             break
     assert {made.role for made in done.products} == {product.role for product in plan.products}
     assert len(json.dumps(done.result)) < 64 * 1024
-    discard(kept_path(work.folder, work.job_id))  # as a worker does, once all is published
+    discard(answers_path(work.folder, work.job_id))  # as a worker does, once all is published
     assert sorted(os.listdir(folder)) == sorted(made.temporary for made in done.products), "nothing else is left"
     return Tasked(plan, done, {made.role: folder / made.temporary for made in done.products}, calls)
 
