@@ -170,9 +170,9 @@ def _jobs(
         if not files:
             kinds = f" with an extension that the task {name} takes" if extensions else ""
             remarks.append(Remark(f"{display(given)} has no file{kinds}."))
-        if name == ENHANCE and (left_out := sum(map(improved_at_once, files))):
-            files = [file for file in files if not improved_at_once(file)]
+        wanted = [file for file in files if name != ENHANCE or not improved_at_once(file)]
+        if left_out := len(files) - len(wanted):
             what = f"{count(left_out, 'transcript')} left out, which --task transcribe --enhance improves"
             remarks.append(Remark(f"{what}."))
-    wanted = list(documents(files, name, params, enhance=further, priority=priority))
-    return submissions(wanted, queue=queue) if wanted else (), remarks
+    jobs = list(documents(wanted, name, params, enhance=further, priority=priority))
+    return submissions(jobs, queue=queue) if jobs else (), remarks

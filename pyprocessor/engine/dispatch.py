@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.context import BaseContext
 
 from pyprocessor.engine.batch_process import BatchProcess
-from pyprocessor.engine.eta import Work
 from pyprocessor.engine.learning import Calibration
 from pyprocessor.engine.transitions import Transitions
 from pyprocessor.errors import FailureKind, JobError
@@ -27,6 +26,7 @@ from pyprocessor.plan import admission
 from pyprocessor.plan.admission import Conditions, Surroundings, Wait
 from pyprocessor.plan.ahead import LEAST_AHEAD
 from pyprocessor.plan.division import choose
+from pyprocessor.plan.eta import Work
 from pyprocessor.plan.packing import OverBudget
 from pyprocessor.plan.planner import RunningBatch, Shape, next_batch, shape
 from pyprocessor.publish.partials import partial_name

@@ -7,13 +7,13 @@ import time
 from dataclasses import dataclass, field
 
 from pyprocessor.engine.dispatch import Dispatch
-from pyprocessor.engine.eta import Eta, Pace, estimate, share_done
 from pyprocessor.engine.monitor import Monitor
 from pyprocessor.engine.tally import Tally
 from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.models import ActiveFile, RunSnapshot, RunStatus
 from pyprocessor.plan.admission import Conditions
 from pyprocessor.plan.ahead import MOST_WAITING
+from pyprocessor.plan.eta import Eta, Pace, estimate, share_done
 
 
 @dataclass(eq=False)

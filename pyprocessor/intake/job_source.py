@@ -65,7 +65,7 @@ class JobSource(ABC):
         """Start what it needs."""
 
     def asks_for(self, job_id: str) -> bool:  # noqa: ARG002 - most ask for all
-        """Whether a job of the journal that ended in vain is of this run: is told of, and perhaps tried again."""
+        """Whether this run reports a job that failed in an earlier one, and may try it again."""
         return True
 
     @abstractmethod

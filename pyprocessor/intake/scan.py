@@ -136,7 +136,7 @@ class _Walk:
         try:
             return _matching(self._include, relative.removeprefix(self._own))
         except TookTooLong:
-            return True  # which is told when the file is looked at
+            return True  # the pattern is reported when the file itself is matched
 
     def _excludes(self, relative: bytes) -> bool:
         try:

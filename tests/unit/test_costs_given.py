@@ -9,11 +9,11 @@ from dataclasses import replace
 from pyprocessor.costs.calibration import FileHistory
 from pyprocessor.costs.job_prior import prior_cost
 from pyprocessor.costs.model import HISTORY, CostModel, class_of, thread_growth
-from pyprocessor.engine.eta import Pace, estimate, share_done
 from pyprocessor.engine.learning import ONE_IN, Calibration
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.jobs.timeouts import LOAD_FACTOR, SHORTEST_LIMIT_SECONDS, timeouts
 from pyprocessor.models import Cost, CostFeatures, ErrorSettings, EstimationSettings, Job, Source, Usage
+from pyprocessor.plan.eta import Pace, estimate, share_done
 from tests.unit.running_jobs import running_job
 
 MIB = 1 << 20

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyprocessor.engine.eta import Eta, Pace, Work, estimate
 from pyprocessor.jobs.running_job import RunningJob
+from pyprocessor.plan.eta import Eta, Pace, Work, estimate
 from tests.unit.running_jobs import running_job
 
 
