@@ -29,17 +29,6 @@ class FileTags:
     notes: tuple[MediaNote, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class HeaderEdits:
-    """Corrections to an MP4's or MOV's headers that ffmpeg's muxer has no options for."""
-
-    recorded: datetime | None = None
-    default_subtitles: tuple[bool, ...] = ()
-    """Whether each subtitle track is shown unasked: where none is, ffmpeg has the first one shown."""
-    stereo: int = 0
-    """The layout of a stereo film's pictures: 1 is top and bottom, 2 side by side, 0 any other."""
-
-
 def file_tags(profile: Profile, media: MediaInfo) -> FileTags:
     """How the tags of the file and its chapters are written; those of single streams are in `stream_tags`."""
     if not profile.keep_metadata or (profile.strip_location and UNNAMED in media.place_tags):

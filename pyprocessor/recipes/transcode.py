@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from types import MappingProxyType
 
+from pyprocessor.containers.mp4_headers import HeaderEdits
 from pyprocessor.ffmpeg.invocation import Attachment, Filter, Input, Invocation, MappedStream, Options, Output, opening
 from pyprocessor.inspect.contract import Action, Contract, StreamPlan, same_frame_rate
 from pyprocessor.models import MediaInfo, MediaNote, Profile, Source, StreamInfo, StreamKind, VideoInfo, VideoSettings
 from pyprocessor.models.encoders import MP4_FAMILY, muxer, video_encoder
 from pyprocessor.recipes.audio import audio_stream
 from pyprocessor.recipes.colours import without_reserved_matrix
-from pyprocessor.recipes.metadata import FileTags, HeaderEdits, file_tags, lost_marks, marks, stream_tags
+from pyprocessor.recipes.metadata import FileTags, file_tags, lost_marks, marks, stream_tags
 from pyprocessor.recipes.picture import Picture, picture
 from pyprocessor.recipes.subtitles import charset_notes, lost_captions, subtitle_stream
 

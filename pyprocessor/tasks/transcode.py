@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from pyprocessor.containers.claims import check_claims
+from pyprocessor.containers.mp4_headers import edit_headers
 from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.ffmpeg.damage import NO_DAMAGE
 from pyprocessor.ffmpeg.diagnosis import check
@@ -20,7 +21,6 @@ from pyprocessor.recipes.subtitles import lost_lines
 from pyprocessor.recipes.transcode import recipe
 from pyprocessor.tasks.base import ChildJob, Done, Ffmpeg, Made, Plan, Step, Steps, Work
 from pyprocessor.tasks.joining import Parts, list_file, parts_of
-from pyprocessor.tasks.mp4_headers import edit_headers
 from pyprocessor.tasks.params import params_as, profile_of, values_of
 from pyprocessor.tasks.parts import divide, division
 from pyprocessor.tasks.side_files import side_files

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pyprocessor.containers.boxes import Box, boxes, outermost, within
 from pyprocessor.models.os_errors import publish_error
-from pyprocessor.recipes.metadata import HeaderEdits
 
 _EPOCH = datetime(1904, 1, 1, tzinfo=UTC)
 _MOST_INDEX_BYTES = 64_000_000
@@ -16,6 +16,17 @@ _TEXT_HANDLERS = (b"sbtl", b"text", b"subt", b"clcp")
 _PICTURE_ENTRY_BYTES = 78
 """Of fixed fields in a video track's sample entry, before its boxes."""
 _ENABLED = 1
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderEdits:
+    """Corrections to an MP4's or MOV's headers that ffmpeg's muxer has no options for."""
+
+    recorded: datetime | None = None
+    default_subtitles: tuple[bool, ...] = ()
+    """Whether each subtitle track is shown unasked: where none is, ffmpeg has the first one shown."""
+    stereo: int = 0
+    """The layout of a stereo film's pictures: 1 is top and bottom, 2 side by side, 0 any other."""
 
 
 def edit_headers(path: bytes, edits: HeaderEdits) -> None:
