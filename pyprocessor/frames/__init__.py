@@ -1,9 +1,10 @@
 """What do a film's pictures show? Frames as NumPy arrays, analyses, near-duplicates; needs the extra `frames`."""
 
-from pyprocessor.frames.analysis import Analysis, AnalysisSettings, Span, analyse
+from pyprocessor.frames.analysis import Analysis, Span, analyse
 from pyprocessor.frames.duplicates import near_duplicates
 from pyprocessor.frames.reading import Frame, FrameReader, read_frames
 from pyprocessor.frames.sheet import contact_sheet
+from pyprocessor.models.analysis import AnalysisSettings
 
 __all__ = [
     "Analysis",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from pyprocessor.frames.reading import Frame
+from pyprocessor.models.analysis import AnalysisSettings
 
 
 class Span(NamedTuple):
@@ -15,30 +16,6 @@ class Span(NamedTuple):
 
     start: float
     end: float
-
-
-@dataclass(frozen=True, slots=True)
-class AnalysisSettings:
-    """Thresholds, in the terms and with the defaults of ffmpeg's blackdetect, freezedetect and silencedetect."""
-
-    black_seconds: float = 2.0
-    """The shortest black span."""
-    black_pixel: float = 0.10
-    """The brightest luma of a black pixel, from 0 (black) to 1 (white)."""
-    black_share: float = 0.98
-    """The smallest share of black pixels in a black picture."""
-    freeze_seconds: float = 2.0
-    """The shortest frozen span."""
-    freeze_db: float = -60.0
-    """The largest mean difference of two pictures that look the same, in decibels of the full range."""
-    silence_seconds: float = 2.0
-    """The shortest silent span."""
-    silence_db: float = -60.0
-    """The loudest sample of silence, in decibels of full scale."""
-    cut_score: float = 0.10
-    """The smallest score of a cut, from 0 to 1; lower finds more."""
-    hashes: int = 64
-    """How many pictures, spread over the film, are hashed at most; and as many of its longest shots."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,6 +99,10 @@ ORDER BY seq LIMIT :limit
 SELECT seq, relative, task FROM jobs
 WHERE (source_path <> x'' OR inputs <> '[]') AND seq > :after ORDER BY seq LIMIT :limit
 
+-- name: results_of_task
+SELECT seq, relative, source_path, result FROM jobs
+WHERE state = 'succeeded' AND task = :task AND seq > :after ORDER BY seq LIMIT :limit
+
 -- name: count_to_come
 SELECT count(*) FROM jobs WHERE state IN ('waiting', 'pending') AND origin = 'submitted'
 

@@ -119,6 +119,11 @@ class JournalReader:
         """What the jobs are called that read files or products, with their tasks."""
         return ((bytes(name), str(kind)) for _, name, kind in self._database.pages("names", {}))
 
+    def results_of(self, task: str) -> Iterator[tuple[bytes, bytes, str | None]]:
+        """The names and sources of all jobs of a task that succeeded, with what they answered, as JSON."""
+        rows = self._database.pages("results_of_task", {"task": task})
+        return ((bytes(name), bytes(path), result) for _, name, path, result in rows)
+
     def count_to_come(self) -> int:
         """How many submitted jobs are to be done, now or later."""
         return int(self._database.rows("count_to_come", {})[0][0])

@@ -9,7 +9,7 @@ import json
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, TextIO
 
 from pyprocessor.errors import ExitCode
@@ -18,8 +18,9 @@ from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import AttemptRow, Counts, JobRow, RunRow
 from pyprocessor.models import FINAL_STATES, FOLDER_TASK, JobState, Origin
 from pyprocessor.models.wording import clock, count, display, duration, one_line, size, utc
-from pyprocessor.report import accuracy, events
+from pyprocessor.report import accuracy, analyses, events
 from pyprocessor.report.accuracy import Prediction
+from pyprocessor.report.analyses import ANALYZE, Analysed, Analyses
 from pyprocessor.report.events import Governing
 from pyprocessor.report.wording import about, aligned, path_entry, rounded, wrapped
 
@@ -48,7 +49,8 @@ class Summary:
     Bytes and media seconds are of transcoded files, `seconds` is wall time. `failures` has the first failed jobs and
     the paths of their logs, `warnings` the first of those whose results have any (`warned` counts them); `losses` how
     many files have each kind, `names_by_loss` the first of them. `pieces` has how many pieces of texts were to be
-    improved, and how many of these were `kept` as they were.
+    improved, and how many of these were `kept` as they were. `near_duplicates` are of all videos that were analysed for
+    this output so far; they are looked for after a run that analysed some, or changed nothing.
     """
 
     run: RunRow
@@ -70,6 +72,8 @@ class Summary:
     skip_reasons: Counter[str] = field(default_factory=Counter)
     quality: Quality = field(default_factory=Quality)
     pieces: Counter[str] = field(default_factory=Counter)
+    analyses: Analyses = field(default_factory=Analyses)
+    near_duplicates: list[tuple[Analysed, ...]] = field(default_factory=list)
     losses: Counter[str] = field(default_factory=Counter)
     names_by_loss: dict[str, list[bytes]] = field(default_factory=lambda: defaultdict(list))
 
@@ -108,6 +112,8 @@ def summarise(journal: JournalReader, run: RunRow, *, now: float, log_of: LogOf)
         made.quality.add(row.task, result)
         if row.task == _ENHANCE:
             made.pieces.update({name: result[name] for name in ("pieces", "kept") if name in result})
+        if row.task == ANALYZE and result:
+            made.analyses.add(result)
         if warnings := warnings_of(result):
             made.warned += 1
             made.warnings += [(row, warnings)] if made.warned <= MOST_NAMES else []
@@ -126,6 +132,8 @@ def summarise(journal: JournalReader, run: RunRow, *, now: float, log_of: LogOf)
             # Without the file's own name, so that equal reasons are counted together.
             reason = row.reason.removeprefix(display(row.source.relative)).lstrip(" :")
             made.skip_reasons[reason or "no reason given"] += 1
+    if made.analyses.videos or (not counts.total and journal.has_submitted()):
+        made.near_duplicates = analyses.near_duplicates(journal)
     return made
 
 
@@ -144,6 +152,7 @@ def text(
             return "The run is at work and has found nothing to do so far.\n"
         if summary.run.exit_code not in _CUT_OFF:
             more = [line for trouble in (*summary.troubles, *summary.not_taken) for line in wrapped(trouble, width)]
+            more += analyses.lines(summary.near_duplicates, width)
             return _nothing_done(summary, looked_in) + "".join(line + "\n" for line in more)
     lines = aligned(_rows(summary, goes_on=goes_on), width)
     if verbose and summary.losses:
@@ -153,6 +162,7 @@ def text(
         lines += ["    " + display(name) for name in summary.names_by_loss[kind]]
         if files > MOST_NAMES:
             lines.append(f"    ... and {count(files - MOST_NAMES, 'more file')}")
+    lines += analyses.lines(summary.near_duplicates, width)
     if summary.warnings:
         lines += ["", "Warnings:"]
     for row, warnings in summary.warnings:
@@ -236,6 +246,7 @@ def _rows(summary: Summary, *, goes_on: bool) -> list[tuple[str, str]]:
     if summary.speed is not None:
         rows.append(("Video", f"{duration(summary.media_seconds)} at {summary.speed:.1f}x real time"))
     rows += _speech(summary)
+    rows += summary.analyses.rows()
     if summary.prediction is not None:
         rows += accuracy.rows(summary.prediction)
     if summary.governing.counts:
@@ -307,6 +318,8 @@ def _head(summary: Summary, output_root: bytes) -> dict[str, Any]:
         "media_seconds": rounded(summary.media_seconds),
         "speed": rounded(summary.speed),
         "prediction": None if prediction is None else accuracy.entry(prediction),
+        "analyses": asdict(summary.analyses),
+        "near_duplicates": analyses.entries(summary.near_duplicates),
     }
 
 

@@ -25,6 +25,7 @@ class TaskType(StrEnum):
     CHUNK = "chunk"
     CHECKSUM = "checksum"
     VERIFY = "verify"
+    ANALYZE = "analyze"
     CALL = "call"
 
 

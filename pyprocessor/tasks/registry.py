@@ -19,6 +19,7 @@ GROUP = "pyprocessor.tasks"
 
 _OURS = {
     FOLDER_TASK: "transcode:Transcode",
+    "analyze": "analyze:Analyze",
     "call": "call:CallFunction",
     "checksum": "checksum:Checksum",
     "chunk": "chunk:ChunkFilm",
@@ -36,6 +37,7 @@ _OURS = {
 OF_OTHERS = frozenset({"film-part", "sound-part", "process-chunk"})
 """Tasks that other jobs and commands make use of, and nobody submits."""
 _EXTRAS = {
+    "analyze": ("frames",),
     "download": ("download",),
     "youtube": ("youtube",),
     "transcribe": ("openai", "faster-whisper", "pocketsphinx"),
