@@ -1,7 +1,8 @@
 """What do a film's pictures show? Frames as NumPy arrays, analyses, near-duplicates; needs the extra `frames`."""
 
-from pyprocessor.frames.analysis import Analysis, Span, analyse
+from pyprocessor.frames.analysis import Analysis, analyse
 from pyprocessor.frames.duplicates import near_duplicates
+from pyprocessor.frames.pictures import Span
 from pyprocessor.frames.reading import Frame, FrameReader, read_frames
 from pyprocessor.frames.sheet import contact_sheet
 from pyprocessor.models.analysis import AnalysisSettings

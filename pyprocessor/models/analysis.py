@@ -35,8 +35,9 @@ class AnalysisSettings:
     """The shortest silent span."""
     silence_db: float = -60.0
     """The loudest sample of silence, in decibels of full scale."""
-    cut_score: float = 0.10
-    """The smallest score of a cut, from 0 to 1; lower finds more."""
+    cut_score: float = 0.09
+    """The smallest score of a cut, from 0 to 1; lower finds more. It is the geometric mean of how much more changes
+    than in the pictures before, and of the share of the picture whose brightness is new."""
     hashes: int = 64
     """How many pictures, spread over the film, are hashed at most; and as many of its longest shots."""
 

@@ -151,6 +151,10 @@ def analyse_file(
         progress=lambda done: progress(min(done, seconds), seconds or None),
     )
     if sheet is not None:
+        if not found.shown:
+            raise JobError(
+                FailureKind.BAD_INPUT, "None of its pictures can be decoded; with `sheet: false` its sound is analysed."
+            )
         contact_sheet(sheet, found.shown, columns=taken.columns)
     with open(products[MAIN], "w", encoding="utf-8") as file:
         json.dump(found.document(), file, indent=1, allow_nan=False)
