@@ -187,7 +187,7 @@ def analyse(
     *,
     rate: float = 2.0,
     threads: int = 0,
-    settings: AnalysisSettings = AnalysisSettings(),
+    settings: AnalysisSettings = AnalysisSettings(),  # noqa: B008 - frozen
     pictures: int = 0,
     picture_width: int = 320,
     progress: Callable[[float], None] | None = None,

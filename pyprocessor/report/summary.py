@@ -50,7 +50,7 @@ class Summary:
     the paths of their logs, `warnings` the first of those whose results have any (`warned` counts them); `losses` how
     many files have each kind, `names_by_loss` the first of them. `pieces` has how many pieces of texts were to be
     improved, and how many of these were `kept` as they were. `near_duplicates` are of all videos that were analysed for
-    this output so far; they are looked for after a run that analysed some, or changed nothing.
+    this output so far; they are looked for after a run that analysed some, or did nothing.
     """
 
     run: RunRow
@@ -132,7 +132,7 @@ def summarise(journal: JournalReader, run: RunRow, *, now: float, log_of: LogOf)
             # Without the file's own name, so that equal reasons are counted together.
             reason = row.reason.removeprefix(display(row.source.relative)).lstrip(" :")
             made.skip_reasons[reason or "no reason given"] += 1
-    if made.analyses.videos or (not counts.total and journal.has_submitted()):
+    if made.analyses.videos or (not counts.succeeded and journal.has_submitted()):
         made.near_duplicates = analyses.near_duplicates(journal)
     return made
 
