@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import os
 import resource
 import sys
@@ -38,6 +39,14 @@ class OwnPeak:
                 return entry(os.pread(self._status, 4096, 0), b"VmHWM:") * 1024
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak * 1024 if sys.platform == "linux" else peak
+
+
+def give_back_memory() -> None:
+    """Return to the system what nobody needs, but Python or malloc (glibc) keeps."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def own_cpu_seconds() -> float:

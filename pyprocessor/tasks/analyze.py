@@ -30,8 +30,8 @@ _CPU_SECONDS_PER_MEGAPIXEL = {1: 0.003, 2: 0.007}
 """By bytes of a sample: 1, or 2 where it has more than 8 bits."""
 _MEMORY_PER_PIXEL = {1: 24, 2: 48}
 _CPU_SECONDS_PER_SECOND_OF_SOUND = 0.003
-_START_CPU_SECONDS = 0.4
-_BASE_MEMORY_BYTES = 72 << 20
+_START_CPU_SECONDS = 0.1
+_BASE_MEMORY_BYTES = 64 << 20
 _USUAL_RATE = 25
 """Pictures a second of a film that does not say so."""
 _MOST_WARNINGS = 20

@@ -24,7 +24,7 @@ from importlib import import_module
 from typing import Any
 
 from pyprocessor.errors import FailureKind, JobError
-from pyprocessor.system.own_process import OwnPeak, bounded_data, own_cpu_seconds
+from pyprocessor.system.own_process import OwnPeak, bounded_data, give_back_memory, own_cpu_seconds
 
 MOST_VALUE_BYTES = 64 * 1024
 """Of a value that a call returns, as JSON. More belongs in a file."""
@@ -42,6 +42,8 @@ _MOST_CAUSES = 8
 PROGRESS_SECONDS = 0.2
 """Progress that comes faster is left out."""
 _READ_BYTES = 64 * 1024
+_MUCH_BYTES = 32 << 20
+"""After a call that took more than this beside what stays, what it left is given back: some 10 ms."""
 
 _CURRENT: ContextVar[_Call | None] = ContextVar("_CURRENT", default=None)
 
@@ -95,6 +97,7 @@ class _Call:
         self.name: str = request["function"]
         self.arguments: dict[str, Any] = request["arguments"]
         self.memory: int | None = request.get("memory")
+        self.peak_bytes = 0
         self._answers = answers
         self._reported = 0.0
 
@@ -165,7 +168,8 @@ class _Call:
                 with contextlib.suppress(Exception):  # likewise
                     stream.flush()
             used = own_cpu_seconds()
-            answer |= {"cpu": used - _Call.cpu_seconds, "peak": self.peak.bytes()}
+            self.peak_bytes = self.peak.bytes()
+            answer |= {"cpu": used - _Call.cpu_seconds, "peak": self.peak_bytes}
             _Call.cpu_seconds = used
         line = json.dumps({"id": self.id, **answer}, separators=(",", ":"))
         self._answers.send(f"{line}\n" if value is None else f'{line[:-1]},"value":{value}}}\n')
@@ -211,6 +215,7 @@ def _text_of(error: BaseException) -> str:
 
 
 def _call_one_by_one(lines: Iterator[dict[str, Any]], answers: _Answers) -> None:
+    most = _MUCH_BYTES
     for request in lines:
         call = _Call.only = _Call(request, answers)
         call.peak.reset()
@@ -223,6 +228,10 @@ def _call_one_by_one(lines: Iterator[dict[str, Any]], answers: _Answers) -> None
         except BaseException as error:  # noqa: BLE001 - the boundary: whatever the function raises, it is answered
             call.failed(error)
         _Call.only = None
+        if call.peak_bytes > most:
+            give_back_memory()  # else it would count as the next one's, and stay while the process is idle
+            call.peak.reset()
+            most = call.peak.bytes() + _MUCH_BYTES
 
 
 async def _call_at_once(requests: int, answers: _Answers) -> None:

@@ -404,6 +404,12 @@ def daemonize(marker: str, clean: bool) -> None:
         time.sleep(0.01)
 
 
+def litter(megabytes: int) -> None:
+    """Leave so much behind, which Python frees only when it looks for it."""
+    left: list[object] = [bytes(50_000) for _ in range(megabytes * 20)]
+    left.append(left)
+
+
 def grow(megabytes: int, seconds: float = 0.0) -> int:
     """Hold so much memory for so long."""
     held = bytearray(megabytes << 20)

@@ -101,6 +101,16 @@ def test_a_process_is_kept_for_calls_of_one_affinity(bench: Bench) -> None:
     assert not psutil.pid_exists(pids.pop()), "with one slot it keeps one process"
 
 
+def test_what_a_call_leaves_behind_is_not_taken_for_the_next_ones(bench: Bench) -> None:
+    """Memory that nobody needs goes back to the system before the next call begins."""
+    left, again = (
+        bench.end_of(bench.ask(name, arguments={"megabytes": size}, affinity="one")).usage
+        for name, size in (("litter", 200), ("grow", 1))
+    )
+    assert left.peak_memory_bytes > 190 << 20
+    assert again.peak_memory_bytes < 100 << 20
+
+
 def test_an_idle_process_ends_when_memory_is_wanted(bench: Bench) -> None:
     """And when the batch ends."""
     pid = int(bench.end_of(bench.ask("say_pid")).result)
