@@ -12,6 +12,7 @@ LIBRARIES = {
     "faster-whisper": (("faster-whisper",), "transcription on this machine"),
     "pocketsphinx": (("pocketsphinx",), "small transcription on this machine"),
     "jiwer": (("openai", "faster-whisper", "pocketsphinx"), "word error rates"),
+    "numpy": (("frames",), "frames as arrays and analyses of them"),
 }
 """Each with the extras that bring it, and what it is for. Tasks cannot do without the first one of their extra."""
 

@@ -23,9 +23,9 @@ NAMES_THAT_SAY_NOTHING = {"utils", "util", "helpers", "helper", "common", "misc"
 
 LIBRARY = ["models", "errors"]
 MEDIA = ["recipes", "inspect", "containers", "ffmpeg"]
-WORK = ["tasks", "net", "speech", *MEDIA, "publish", "state", "system", "journal", "jobs", "costs"]
+WORK = ["tasks", "frames", "net", "speech", *MEDIA, "publish", "state", "system", "journal", "jobs", "costs"]
 BELOW_ENGINE = ["intake", "workers", "control", "governor", "plan", "profiles", "builtin_profiles", *WORK, *LIBRARY]
-DOORS = ["api", "taskqueue", "chunks", "microbatch", "frames", "cluster"]
+DOORS = ["api", "taskqueue", "chunks", "microbatch", "cluster"]
 MAY_IMPORT: dict[str, list[str]] = {
     "__init__": ["api"],
     "__main__": ["cli"],
@@ -35,6 +35,7 @@ MAY_IMPORT: dict[str, list[str]] = {
     "ffmpeg": ["system", *LIBRARY],
     "containers": LIBRARY,
     "inspect": ["containers", "ffmpeg", *LIBRARY],
+    "frames": ["microbatch", "inspect", "containers", "ffmpeg", *LIBRARY],
     "recipes": ["inspect", "containers", "ffmpeg", *LIBRARY],
     "publish": LIBRARY,
     "costs": LIBRARY,
@@ -47,8 +48,8 @@ MAY_IMPORT: dict[str, list[str]] = {
     "state": ["journal", "publish", "system", *LIBRARY],
     "control": ["journal", "state", "publish", "system", *LIBRARY],
     "speech": LIBRARY,
-    "tasks": [*MEDIA, "net", "speech", "publish", "costs", "profiles", "builtin_profiles", *LIBRARY],
-    "workers": ["tasks", *MEDIA, "net", "speech", "publish", "state", "system", "jobs", *LIBRARY],
+    "tasks": [*MEDIA, "frames", "net", "speech", "publish", "costs", "profiles", "builtin_profiles", *LIBRARY],
+    "workers": ["tasks", *MEDIA, "frames", "net", "speech", "publish", "state", "system", "jobs", *LIBRARY],
     "intake": ["workers", "plan", *WORK, *LIBRARY],
     "engine": BELOW_ENGINE,
     "report": ["journal", *LIBRARY],
@@ -65,7 +66,7 @@ ONLY_IN: dict[str, list[str]] = {
     "wcwidth": ["report/wording.py"],
     "yaml": ["profiles/"],
     "psutil": ["system/"],
-    "av": ["inspect/", "containers/", "cli/doctor.py"],  # the last only tells whether it loads
+    "av": ["inspect/", "containers/", "frames/", "cli/doctor.py"],  # the last only tells whether it loads
     "charset_normalizer": ["containers/charsets.py"],
     "httpx": ["net/"],
     "yt_dlp": ["net/youtube.py", "cli/doctor.py"],  # the last only asks what it may use

@@ -1,0 +1,1 @@
+"""How do frames go through a function of the user's, in micro-batches?"""
