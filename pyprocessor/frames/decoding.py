@@ -56,7 +56,7 @@ class Source:
     """A file opened for decoding its first film and, where asked for, its first sound."""
 
     failures = 0
-    """How many packets could not be decoded so far, and 1 where the file could not be read to its end."""
+    """How many packets did not decode whole so far, and 1 more where the file could not be read to its end."""
 
     def __init__(self, path: bytes, media: MediaInfo, container: Container, *, sound: bool, threads: int) -> None:
         self.media = media
@@ -129,7 +129,7 @@ class Source:
 
     def _decode(self, index: int, packet: Any) -> list[Decoded]:
         try:
-            return cast("list[Decoded]", self._decoders[index].decode(packet))
+            frames = cast("list[Decoded]", self._decoders[index].decode(packet))
         except MemoryError:
             raise
         except av.error.EOFError:
@@ -137,6 +137,8 @@ class Source:
         except av.error.FFmpegError:
             self.failures += 1
             return []
+        self.failures += sum(frame.is_corrupt for frame in frames)
+        return frames
 
 
 @contextmanager

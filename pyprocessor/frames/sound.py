@@ -25,16 +25,20 @@ class Silence:
         if not loud.size:
             self.spans.take(time, holds=True)
             return
-        step = 1 / (frame.sample_rate or 1)
-        # What lies between two loud samples is silent: a span may begin and end within one frame.
-        gaps = np.flatnonzero(np.diff(loud) * step >= self.spans.shortest)
-        self.spans.take(time, holds=bool(loud[0]))
-        self.spans.end(time + loud[0] * step)
-        for gap in gaps:
-            self.spans.take(time + (loud[gap] + 1) * step, holds=True)
-            self.spans.end(time + loud[gap + 1] * step)
-        if loud[-1] + 1 < frame.samples:
-            self.spans.take(time + (loud[-1] + 1) * step, holds=True)
+        first, last = int(loud[0]), int(loud[-1]) + 1
+
+        def at(sample: int) -> float:
+            return time + sample / (frame.sample_rate or 1)
+
+        if first:
+            self.spans.take(time, holds=True)
+        self.spans.end(at(first))
+        # A span may begin and end within one frame.
+        for gap in np.flatnonzero(np.diff(loud) / (frame.sample_rate or 1) > self.spans.shortest):
+            self.spans.take(at(int(loud[gap]) + 1), holds=True)
+            self.spans.end(at(int(loud[gap + 1])))
+        if last < frame.samples:
+            self.spans.take(at(last), holds=True)
 
 
 def _peaks(frame: av.AudioFrame) -> np.ndarray[Any, np.dtype[np.floating[Any]]]:
