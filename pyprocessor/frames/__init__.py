@@ -1,6 +1,7 @@
 """What do a film's pictures show? Frames as NumPy arrays, analyses, near-duplicates; needs the extra `frames`."""
 
 from pyprocessor.frames.analysis import Analysis, analyse
+from pyprocessor.frames.batches import map_frames
 from pyprocessor.frames.duplicates import near_duplicates
 from pyprocessor.frames.pictures import Span
 from pyprocessor.frames.reading import Frame, FrameReader, read_frames
@@ -15,6 +16,7 @@ __all__ = [
     "Span",
     "analyse",
     "contact_sheet",
+    "map_frames",
     "near_duplicates",
     "read_frames",
 ]

@@ -151,6 +151,8 @@ def opened(name: PathName, *, sound: bool = False, threads: int = 0) -> Iterator
             text = "An animated WebP is not decoded here; convert it to a video first."
             raise InspectError(FailureKind.UNSUPPORTED, text)
         container = open_again(path, media)
+    except FileNotFoundError as error:
+        raise InspectError(FailureKind.UNAVAILABLE, "The file is not there.") from error
     except (av.error.FFmpegError, OSError) as error:
         kind = FailureKind.UNAVAILABLE if is_away(path) else FailureKind.BAD_INPUT
         raise InspectError(kind, f"The file cannot be read: {error.strerror}.") from error

@@ -122,7 +122,7 @@ class FrameReader(Iterator[Frame]):
 
 
 def read_frames(
-    name: PathName,
+    path: PathName,
     *,
     rate: float | None = None,
     keyframes: bool = False,
@@ -160,16 +160,16 @@ def read_frames(
     if pixel_format not in ("rgb24", "gray"):
         raise UsageError(f"Frames are read as rgb24 or gray, not as {pixel_format}.")
 
-    path = os.path.abspath(os.fsencode(name))
+    file = os.path.abspath(os.fsencode(path))
 
     def frames(ahead: _Ahead) -> Iterator[Frame]:
-        with opened(path, threads=threads) as source:
+        with opened(file, threads=threads) as source:
             if source.media.video is None:
                 raise InspectError(FailureKind.BAD_INPUT, "It has no pictures.")
             if count is None:
                 pictures = _all(source, keyframes=keyframes, rate=rate)
             else:
-                pictures = _spread(source, film_seconds(path, source.media), count)
+                pictures = _spread(source, film_seconds(file, source.media), count)
             convert = Conversion(source.media.video, pixel_format, width=width, size=size)
             index = 0
             for index, (time, picture) in enumerate(pictures, start=1):

@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.benchmarks import (
     calibration,
     calls,
+    frames,
     makespan,
     memory,
     parts,
@@ -41,6 +42,7 @@ BENCHMARKS = {
     "memory": memory.measure,
     "timelines": timelines.measure,
     "calls": calls.measure,
+    "frames": frames.measure,
     "queue": queue_throughput.measure,
     "parts": parts.measure,
     "parts-simulation": parts_simulation.measure,
