@@ -187,4 +187,4 @@ def _result(found: Analysis) -> dict[str, Any]:
 
 
 def _total(spans: Iterable[tuple[float, float]]) -> float:
-    return round(sum(end - start for start, end in spans), 3)
+    return round(sum((end - start for start, end in spans), 0.0), 3)

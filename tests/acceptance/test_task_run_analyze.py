@@ -36,8 +36,6 @@ def test_a_folder_is_analysed(tmp_path: Path, ffmpeg_path: str) -> None:
     assert published(output) == {f"{name}.{end}" for name in names for end in ("analysis.json", "sheet.jpg")}
     assert json.loads((output / "other.analysis.json").read_text())["version"] == 1
 
-    assert_plain(call(*command), ExitCode.SOME_FAILED, "Nothing to do: 3 files are already done", near)
-    for name in ("broken.mp4", "smaller.mkv"):
-        (folder / name).unlink()
-    summary = json.loads(call(*command, "--json").stdout)
-    assert (summary["near_duplicates"], summary["analyses"]["videos"]) == ([], 0)
+    again = json.loads(call(*command, "--json").stdout)
+    assert (again["counts"]["done_before"], again["counts"]["failed_before"], again["analyses"]["videos"]) == (3, 1, 0)
+    assert [[one["name"] for one in group] for group in again["near_duplicates"]] == [["shown.mp4", "smaller.mkv"]]
