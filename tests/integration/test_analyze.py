@@ -70,6 +70,16 @@ def test_a_film_is_analysed(do: Callable[..., Tasked], film: Path) -> None:
     assert len(made.calls) == 1
 
 
+def test_a_film_of_an_odd_shape_has_a_sheet(
+    do: Callable[..., Tasked], ffmpeg: Callable[..., None], tmp_path: Path
+) -> None:
+    """A picture in it is at most twice as high as others are wide."""
+    path = tmp_path / "tall.mkv"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=16x4000:rate=1:duration=2", "-c:v", "ffv1", path)
+    _, height = size_of(do(path, columns=1).made["sheet"])
+    assert height <= 2 * 700
+
+
 def test_without_a_sheet(do: Callable[..., Tasked], film: Path) -> None:
     """And by default nothing shorter than two seconds counts."""
     made = do(film, sheet=False)

@@ -17,7 +17,14 @@ from pyprocessor.tasks.analyze import Analyze, AnalyzeParams
 from pyprocessor.tasks.params import params_as
 
 SOURCE = Source(b"/in/film.mp4", b"film.mp4", 1000, 0)
-HD = {"seconds": 100.0, "pictures": 2500.0, "pixels": 1920 * 1080, "width": 1920, "sample_bytes": 1, "damage": []}
+HD = {
+    "seconds": 100.0,
+    "pictures": 2500.0,
+    "pixels": 1920 * 1080,
+    "sheet_size": (320, 180),
+    "sample_bytes": 1,
+    "damage": [],
+}
 
 
 @pytest.mark.parametrize(
@@ -27,7 +34,7 @@ HD = {"seconds": 100.0, "pictures": 2500.0, "pixels": 1920 * 1080, "width": 1920
         ({"black_share": 1.5}, "`black_share` is 1.5, but has to be from 0 to 1."),
         ({"silence_db": 3}, "`silence_db` is 3, but has to be from -120 to 0."),
         ({"hashes": 1000}, "`hashes` is 1000, but has to be from 0 to 256."),
-        ({"columns": 0}, "`columns` is 0, but has to be from 1 to 144."),
+        ({"columns": 0}, "`columns` is 0, but has to be from 1 to 100."),
         ({"black_second": 1}, "`black_second` is no field of this task; did you mean `black_seconds`?"),
     ],
 )
@@ -48,9 +55,9 @@ def planned(found: dict[str, Any]) -> tuple[list[str], CostFeatures]:
 def test_the_prediction_follows_what_is_decoded() -> None:
     """CPU time by pictures and their size, memory by their size; both more for more than 8 bits."""
     roles, hd = planned(HD)
-    _, uhd = planned({**HD, "pixels": 3840 * 2160, "width": 3840})
+    _, uhd = planned({**HD, "pixels": 3840 * 2160})
     _, deep = planned({**HD, "sample_bytes": 2})
-    alone, sound = planned({**HD, "pictures": 0, "pixels": 0, "width": 0})
+    alone, sound = planned({**HD, "pictures": 0, "pixels": 0})
     assert (roles, alone) == (["main", "sheet"], ["main"])
     costs = [features.given for features in (sound, hd, deep, uhd)]
     assert all(cost is not None for cost in costs)
