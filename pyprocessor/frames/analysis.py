@@ -12,7 +12,18 @@ import av
 from pyprocessor.errors import FailureKind, InspectError, UsageError
 from pyprocessor.frames.decoding import Clock, PathName, Source, opened
 from pyprocessor.frames.hashes import Shots, perceptual_hash
-from pyprocessor.frames.pictures import BlackSpans, Cuts, FrozenSpans, Span, Spread, luma, measured, sharpness
+from pyprocessor.frames.pictures import (
+    NOTHING,
+    BlackSpans,
+    Cuts,
+    FrozenSpans,
+    Span,
+    Spread,
+    difference,
+    luma,
+    measured,
+    sharpness,
+)
 from pyprocessor.frames.reading import Array, Conversion, Frame, Rate
 from pyprocessor.frames.sound import Silence
 
@@ -119,6 +130,7 @@ class _Film:
         self.cuts = Cuts(settings.cut_score)
         self.clock = source.film_clock()
         self.origin: float | None = None
+        self._last = NOTHING
         self.pictures = self.samples = 0
         self.size = (0, 0)
         self.hashes: Spread[int] = Spread(settings.hashes)
@@ -139,9 +151,11 @@ class _Film:
         time = moment - self.origin
         self.pictures += 1
         points = luma(picture)
+        moved = difference(self._last, points)
+        self._last = points
         self.black.take(time, points)
-        self.freeze.take(time, points)
-        if self.cuts.take(time, points):
+        self.freeze.take(time, points, moved)
+        if self.cuts.take(time, points, moved):
             self.shots.begin(time)
         sampled, known = self._rate.takes(time), self.shots.wants(time)
         if sampled or known:
