@@ -13,6 +13,7 @@ from pyprocessor.errors import FailureKind, InspectError, UsageError
 from pyprocessor.frames.decoding import Clock, PathName, Source, opened
 from pyprocessor.frames.hashes import Shots, perceptual_hash
 from pyprocessor.frames.pictures import (
+    MEASURED,
     NOTHING,
     BlackSpans,
     Cuts,
@@ -21,7 +22,6 @@ from pyprocessor.frames.pictures import (
     Spread,
     difference,
     luma,
-    measured,
     sharpness,
 )
 from pyprocessor.frames.reading import Array, Conversion, Frame, Rate
@@ -137,6 +137,7 @@ class _Film:
         self.shots = Shots(settings.hashes)
         self.shown: Spread[tuple[float, Array]] = Spread(pictures)
         self._convert = Conversion(source.media.video, "rgb24", width=width)
+        self._measured = Conversion(source.media.video, "gray", size=MEASURED)
         self._rate = Rate(rate)
         self._sharpnesses: Spread[float] = Spread(_MOST_SHARPNESSES)
         self._worst = (float("inf"), 0.0)
@@ -159,7 +160,7 @@ class _Film:
             self.shots.begin(time)
         sampled, known = self._rate.takes(time), self.shots.wants(time)
         if sampled or known:
-            grey = measured(picture)
+            grey = self._measured(picture)
             if known:
                 self.shots.keep(perceptual_hash(grey))
             if sampled:

@@ -137,7 +137,10 @@ class Source:
         except av.error.FFmpegError:
             self.failures += 1
             return []
-        self.failures += sum(frame.is_corrupt for frame in frames)
+        for frame in frames:
+            self.failures += frame.is_corrupt
+            if frame.time_base is None or not frame.time_base:  # of what comes out at the end, without a packet
+                frame.time_base = self._container.streams[index].time_base
         return frames
 
 

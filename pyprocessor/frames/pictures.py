@@ -178,8 +178,8 @@ class Cuts:
         self._least = least
         self._last = NOTHING
         self._moved: deque[float] = deque(maxlen=_BEFORE)
-        self._before: tuple[float, Luma] | None = None
-        """When the last shot began, and the picture before that."""
+        self._before: tuple[float, Luma, float] | None = None
+        """When the last shot began, the picture before that, and how different they are."""
 
     def take(self, time: float, picture: Luma, moved: float) -> bool:
         """Return whether a shot begins with this picture; `moved` is its difference to the one before."""
@@ -188,19 +188,31 @@ class Cuts:
             return True
         sudden = moved - max(self._moved, default=0.0)
         self._moved.append(moved)
+        if self._is_back(time, picture):
+            return False
         if sudden < self._least / 2 or (sudden * _unlike(last, picture)) ** 0.5 < self._least:
             return False
-        if self._before is not None and time - self._before[0] <= _FLASH_SECONDS:
-            before, self._before = self._before, None
-            if difference(before[1], picture) < moved / 2:  # the shot before goes on
-                if self.found and self.found[-1] == before[0]:
-                    self.found.pop()
-                return False
-        self._before = time, last
+        self._before = time, last, moved
         if len(self.found) < MOST_EVENTS:
             self.found.append(time)
         else:
             self.left_out += 1
+        return True
+
+    def _is_back(self, time: float, picture: Luma) -> bool:
+        """Whether the shot before the last cut goes on; that was a flash, then, and is no longer a cut."""
+        if self._before is None:
+            return False
+        began, before, change = self._before
+        if time - began <= _FLASH_SECONDS and difference(before, picture) >= change / 2:
+            return False
+        self._before = None
+        if time - began > _FLASH_SECONDS:
+            return False
+        if self.found[-1] == began:
+            self.found.pop()
+        else:
+            self.left_out -= 1
         return True
 
 
@@ -210,11 +222,6 @@ def _unlike(one: Luma, other: Luma) -> float:
         return 1.0
     a, b = (np.bincount(np.clip(each.points.ravel(), 0, 255) >> 3, minlength=_BUCKETS) for each in (one, other))
     return float(np.abs(a - b).sum()) / (2 * one.points.size)
-
-
-def measured(picture: av.VideoFrame) -> Array:
-    """Return a decoded picture as a small grey array of the size `MEASURED`, (288, 512)."""
-    return scaled(picture, *MEASURED, "gray")
 
 
 def sharpness(grey: Array) -> float:
