@@ -202,9 +202,9 @@ class _Film:
 class _Sound:
     """What is found in the sound."""
 
-    def __init__(self, settings: AnalysisSettings) -> None:
+    def __init__(self, clock: Clock, settings: AnalysisSettings) -> None:
         self.silence = Silence(settings.silence_seconds, settings.silence_db)
-        self.clock = Clock(1.0)
+        self.clock = clock
         self.origin: float | None = None
 
     def take(self, frame: av.AudioFrame) -> float:
@@ -244,7 +244,7 @@ def analyse(
         raise UsageError("The number of pictures and of hashes cannot be below 0, nor a picture's width below 1.")
     with opened(path, sound=True, threads=threads) as source:
         film = _Film(source, rate, settings, pictures, picture_width)
-        sound = _Sound(settings)
+        sound = _Sound(source.sound_clock(), settings)
         told = 0
         for frame in source.frames():
             time = sound.take(frame) if isinstance(frame, av.AudioFrame) else film.take(frame)
