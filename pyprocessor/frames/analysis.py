@@ -12,7 +12,18 @@ import av
 from pyprocessor.errors import FailureKind, InspectError, UsageError
 from pyprocessor.frames.decoding import Clock, PathName, Source, opened
 from pyprocessor.frames.hashes import Shots, perceptual_hash
-from pyprocessor.frames.pictures import BlackSpans, Cuts, FrozenSpans, Span, Spread, luma, measured, sharpness
+from pyprocessor.frames.pictures import (
+    MEASURED,
+    NOTHING,
+    BlackSpans,
+    Cuts,
+    FrozenSpans,
+    Span,
+    Spread,
+    difference,
+    luma,
+    sharpness,
+)
 from pyprocessor.frames.reading import Array, Conversion, Frame, Rate
 from pyprocessor.frames.sound import Silence
 from pyprocessor.models.analysis import AnalysisSettings
@@ -95,12 +106,14 @@ class _Film:
         self.cuts = Cuts(settings.cut_score)
         self.clock = source.film_clock()
         self.origin: float | None = None
+        self._last = NOTHING
         self.pictures = self.samples = 0
         self.size = (0, 0)
         self.hashes: Spread[int] = Spread(settings.hashes)
         self.shots = Shots(settings.hashes)
         self.shown: Spread[tuple[float, Array]] = Spread(pictures)
         self._convert = Conversion(source.media.video, "rgb24", width=width)
+        self._measured = Conversion(source.media.video, "gray", size=MEASURED)
         self._rate = Rate(rate)
         self._sharpnesses: Spread[float] = Spread(_MOST_SHARPNESSES)
         self._worst = (float("inf"), 0.0)
@@ -115,13 +128,15 @@ class _Film:
         time = moment - self.origin
         self.pictures += 1
         points = luma(picture)
+        moved = difference(self._last, points)
+        self._last = points
         self.black.take(time, points)
-        self.freeze.take(time, points)
-        if self.cuts.take(time, points):
+        self.freeze.take(time, points, moved)
+        if self.cuts.take(time, points, moved):
             self.shots.begin(time)
         sampled, known = self._rate.takes(time), self.shots.wants(time)
         if sampled or known:
-            grey = measured(picture)
+            grey = self._measured(picture)
             if known:
                 self.shots.keep(perceptual_hash(grey))
             if sampled:
@@ -163,9 +178,9 @@ class _Film:
 class _Sound:
     """What is found in the sound."""
 
-    def __init__(self, settings: AnalysisSettings) -> None:
+    def __init__(self, clock: Clock, settings: AnalysisSettings) -> None:
         self.silence = Silence(settings.silence_seconds, settings.silence_db)
-        self.clock = Clock(1.0)
+        self.clock = clock
         self.origin: float | None = None
 
     def take(self, frame: av.AudioFrame) -> float:
@@ -205,7 +220,7 @@ def analyse(
         raise UsageError("The number of pictures cannot be below 0, nor a picture's width below 1.")
     with opened(path, sound=True, threads=threads) as source:
         film = _Film(source, rate, settings, pictures, picture_width)
-        sound = _Sound(settings)
+        sound = _Sound(source.sound_clock(), settings)
         told = 0
         for frame in source.frames():
             time = sound.take(frame) if isinstance(frame, av.AudioFrame) else film.take(frame)

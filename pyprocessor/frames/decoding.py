@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from fractions import Fraction
 from typing import Any, TypeAlias, cast
 
 import av
@@ -14,7 +15,7 @@ from pyprocessor.inspect.animation import WEBP
 from pyprocessor.inspect.probe import SURVEY_SECONDS, probe
 from pyprocessor.inspect.reader import Container, context_of, is_away, open_again
 from pyprocessor.inspect.survey import read_packets
-from pyprocessor.models import MediaInfo
+from pyprocessor.models import MediaInfo, StreamInfo
 
 PathName: TypeAlias = "str | bytes | os.PathLike[str]"
 Decoded: TypeAlias = "av.VideoFrame | av.AudioFrame"
@@ -26,8 +27,11 @@ _USUAL_RATE = 25
 class Clock:
     """Gives the frames of one stream times in seconds that never go back, also where the file has none for them."""
 
-    def __init__(self, rate: float) -> None:
-        self._step = 1 / rate
+    def __init__(self, unit: Fraction, step: float) -> None:
+        """Times count `unit` seconds; a picture of no stated duration lasts `step` seconds."""
+        # Not read from each frame: fractions take long, and the last frames have none.
+        self._ticks, self._per = unit.numerator, unit.denominator
+        self._step = step
         self._shift = 0.0
         self._last: float | None = None
         self.end = 0.0
@@ -36,8 +40,7 @@ class Clock:
     def time(self, frame: Decoded) -> float:
         """Return when the next frame is shown or heard."""
         expected = self.end if self._last is not None else 0.0
-        stated = float(frame.pts * frame.time_base) if frame.pts is not None and frame.time_base else None
-        time = expected if stated is None else stated + self._shift
+        time = expected if frame.pts is None else frame.pts * self._ticks / self._per + self._shift
         if self._last is not None and time < self._last:
             if self._last - time > _DISORDER_SECONDS:
                 self._shift += expected - time
@@ -47,7 +50,7 @@ class Clock:
         if isinstance(frame, av.AudioFrame):
             length = frame.samples / (frame.sample_rate or 48_000)
         else:
-            length = float((frame.duration or 0) * (frame.time_base or 0)) or self._step
+            length = (frame.duration or 0) * self._ticks / self._per or self._step
         self._last, self.end = time, time + length
         return time
 
@@ -84,7 +87,14 @@ class Source:
         """A clock for the film; a new one is needed after `seek`."""
         film = self.media.video
         rate = film.video.frame_rate if film is not None and film.video is not None else None
-        return Clock(float(rate or _USUAL_RATE))
+        return Clock(self._unit(film), 1 / float(rate or _USUAL_RATE))
+
+    def sound_clock(self) -> Clock:
+        """A clock for the first sound."""
+        return Clock(self._unit(next(iter(self.media.audio), None)), 0.0)
+
+    def _unit(self, stream: StreamInfo | None) -> Fraction:
+        return (self._container.streams[stream.index].time_base if stream is not None else None) or Fraction(1)
 
     def seek(self, time: float) -> bool:
         """Go to the last keyframe of the film at or before a time of the container; return False where it cannot."""

@@ -16,7 +16,7 @@ Numbers: TypeAlias = "np.ndarray[Any, Any]"
 
 
 def near_duplicates(
-    hashes: Mapping[str, Sequence[int]], *, most_bits: int = 10, least_share: float = 0.5
+    hashes: Mapping[str, Sequence[int]], *, most_bits: int = 12, least_share: float = 0.4
 ) -> list[tuple[str, ...]]:
     """Return groups of names whose videos show the same, each of two or more, in the order of `hashes`.
 

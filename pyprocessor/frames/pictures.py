@@ -121,6 +121,10 @@ def luma(picture: av.VideoFrame) -> Luma:
     return Luma(eight, 0, 255) if full else Luma(eight, _BLACK, _WHITE)
 
 
+NOTHING = Luma(np.zeros((0, 0), np.int16), 0, 255)
+"""Before the first picture."""
+
+
 def difference(one: Luma, other: Luma) -> float:
     """Return the mean absolute difference of two pictures, from 0 to 1; 1 where they differ in size."""
     if one.points.shape != other.points.shape:
@@ -137,7 +141,7 @@ class BlackSpans:
         self._share = share
 
     def take(self, time: float, picture: Luma) -> None:
-        brightest = picture.black + self._pixel * (picture.white - picture.black)
+        brightest = int(picture.black + self._pixel * (picture.white - picture.black))
         dark = np.count_nonzero(picture.points <= brightest)
         self.spans.take(time, holds=bool(dark >= self._share * picture.points.size))
 
@@ -148,14 +152,18 @@ class FrozenSpans:
     def __init__(self, seconds: float, decibels: float) -> None:
         self.spans = Spans(seconds)
         self._most = 10 ** (decibels / 20)
-        self._first: tuple[float, Luma] | None = None
+        self._first = NOTHING
+        self._since = 0.0
+        self._alone = True
+        """Whether the picture before is the first."""
 
-    def take(self, time: float, picture: Luma) -> None:
-        if self._first is not None and difference(self._first[1], picture) <= self._most:
-            self.spans.take(time, holds=True, since=self._first[0])
-        else:
-            self.spans.take(time, holds=False)
-            self._first = time, picture
+    def take(self, time: float, picture: Luma, moved: float) -> None:
+        """Look at the next picture; `moved` is its difference to the one before."""
+        frozen = moved <= self._most if self._alone else difference(self._first, picture) <= self._most
+        self.spans.take(time, holds=frozen, since=self._since)
+        self._alone = not frozen
+        if not frozen:
+            self._first, self._since = picture, time
 
 
 class Cuts:
@@ -168,32 +176,43 @@ class Cuts:
         self.found: list[float] = []
         self.left_out = 0
         self._least = least
-        self._last: Luma | None = None
+        self._last = NOTHING
         self._moved: deque[float] = deque(maxlen=_BEFORE)
-        self._before: tuple[float, Luma] | None = None
-        """When the last shot began, and the picture before that."""
+        self._before: tuple[float, Luma, float] | None = None
+        """When the last shot began, the picture before that, and how different they are."""
 
-    def take(self, time: float, picture: Luma) -> bool:
-        """Return whether a shot begins with this picture."""
+    def take(self, time: float, picture: Luma, moved: float) -> bool:
+        """Return whether a shot begins with this picture; `moved` is its difference to the one before."""
         last, self._last = self._last, picture
-        if last is None:
+        if last is NOTHING:
             return True
-        moved = difference(last, picture)
         sudden = moved - max(self._moved, default=0.0)
         self._moved.append(moved)
+        if self._is_back(time, picture):
+            return False
         if sudden < self._least / 2 or (sudden * _unlike(last, picture)) ** 0.5 < self._least:
             return False
-        if self._before is not None and time - self._before[0] <= _FLASH_SECONDS:
-            before, self._before = self._before, None
-            if difference(before[1], picture) < moved / 2:  # the shot before goes on
-                if self.found and self.found[-1] == before[0]:
-                    self.found.pop()
-                return False
-        self._before = time, last
+        self._before = time, last, moved
         if len(self.found) < MOST_EVENTS:
             self.found.append(time)
         else:
             self.left_out += 1
+        return True
+
+    def _is_back(self, time: float, picture: Luma) -> bool:
+        """Whether the shot before the last cut goes on; that was a flash, then, and is no longer a cut."""
+        if self._before is None:
+            return False
+        began, before, change = self._before
+        if time - began <= _FLASH_SECONDS and difference(before, picture) >= change / 2:
+            return False
+        self._before = None
+        if time - began > _FLASH_SECONDS:
+            return False
+        if self.found[-1] == began:
+            self.found.pop()
+        else:
+            self.left_out -= 1
         return True
 
 
@@ -203,11 +222,6 @@ def _unlike(one: Luma, other: Luma) -> float:
         return 1.0
     a, b = (np.bincount(np.clip(each.points.ravel(), 0, 255) >> 3, minlength=_BUCKETS) for each in (one, other))
     return float(np.abs(a - b).sum()) / (2 * one.points.size)
-
-
-def measured(picture: av.VideoFrame) -> Array:
-    """Return a decoded picture as a small grey array of the size `MEASURED`, (288, 512)."""
-    return scaled(picture, *MEASURED, "gray")
 
 
 def sharpness(grey: Array) -> float:

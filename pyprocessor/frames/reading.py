@@ -77,6 +77,10 @@ class _Ahead:
             raise error
         return None
 
+    @property
+    def ready(self) -> int:
+        return len(self._ready)
+
     def close(self) -> None:
         with self._changed:
             self._closed = True
@@ -98,6 +102,11 @@ class FrameReader(Iterator[Frame]):
     def failures(self) -> int:
         """How many packets could not be decoded so far."""
         return self._ahead.failures
+
+    @property
+    def ready(self) -> int:
+        """How many frames are decoded and not yet asked for."""
+        return self._ahead.ready
 
     def __next__(self) -> Frame:
         """Return the next frame. Raises InspectError where the file cannot be read (on)."""

@@ -33,10 +33,10 @@ class Silence:
         if first:
             self.spans.take(time, holds=True)
         self.spans.end(at(first))
-        # A span may begin and end within one frame.
-        for gap in np.flatnonzero(np.diff(loud) / (frame.sample_rate or 1) > self.spans.shortest):
-            self.spans.take(at(int(loud[gap]) + 1), holds=True)
-            self.spans.end(at(int(loud[gap + 1])))
+        if at(last) - at(first) > self.spans.shortest:  # a span may begin and end within one frame
+            for gap in np.flatnonzero(np.diff(loud) > 1):
+                self.spans.take(at(int(loud[gap]) + 1), holds=True)
+                self.spans.end(at(int(loud[gap + 1])))
         if last < frame.samples:
             self.spans.take(at(last), holds=True)
 

@@ -14,8 +14,8 @@ import av
 from pyprocessor.ffmpeg import tool
 from pyprocessor.frames import analyse, read_frames
 
-ROUNDS = 7
-SECONDS = 12
+ROUNDS = 5
+SECONDS = 20
 RATE = 2.0
 REAL = "bbb-30s-vp8.webm"
 """Of PYPROCESSOR_MEDIA: animation with cuts, and sound."""
@@ -29,7 +29,17 @@ def clip(folder: Path) -> tuple[Path, str]:
     if not source:
         source = ["-f", "lavfi", "-i", "mandelbrot=size=1920x1080:rate=25", "-f", "lavfi", "-i", "anoisesrc=r=48000"]
     made = folder / "1080p.mp4"
-    argv = [tool.find(os.environ).path, "-nostdin", "-v", "error", *source, "-t", str(SECONDS), "-vf", "scale=1920:1080"]
+    argv = [
+        tool.find(os.environ).path,
+        "-nostdin",
+        "-v",
+        "error",
+        *source,
+        "-t",
+        str(SECONDS),
+        "-vf",
+        "scale=1920:1080",
+    ]
     argv += ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-c:a", "aac", str(made)]
     subprocess.run(argv, check=True)
     return made, "real content" if found is not None else "a generated picture"
@@ -76,7 +86,7 @@ def measure(folder: Path) -> Iterator[str]:
 
         cpu = statistics.median(each[1] for each in taken["all"])
         yield (
-            f"{SECONDS} s of 1080p ({what}), {threads} threads, decoding {cpu:.1f} CPU-s; as multiples of it, CPU and wall: "
+            f"{SECONDS} s of 1080p ({what}), {threads} threads, decoding {cpu:.1f} CPU-s; of that, CPU and wall: "
             f"analysis at {RATE:g} a second {ratio('analyse', 'all', 1)} and {ratio('analyse', 'all', 0)}"
             f" (of the pictures alone {ratio('analyse', 'pictures', 1)} and {ratio('analyse', 'pictures', 0)}), "
             f"frames of 640 pixels read ahead {ratio('read', 'pictures', 1)} and {ratio('read', 'pictures', 0)}"
