@@ -120,6 +120,7 @@ MAY_CATCH_ALL = [
     "tasks/registry.py",
     "microbatch/lanes.py",
     "microbatch/recording.py",
+    "frames/reading.py",
 ]
 KERNEL_FILES = {"system/": ("/proc/", "/sys/")}
 """Where they may be read, and which; a folder ends with a slash."""
