@@ -102,10 +102,10 @@ class ItemQueue:
         bucket.rows += item.rows
         self.rows += item.rows
 
-    def first_array(self) -> tuple[Hashable, Bucket, PrioritizedItem] | None:
-        """Return the kind, bucket and item that are next, of those that do not go alone."""
-        found = ((kind, bucket, bucket.first()) for kind, bucket in self._buckets.items() if kind is not None)
-        return min(found, key=itemgetter(2), default=None)
+    def arrays(self) -> list[tuple[Hashable, Bucket, PrioritizedItem]]:
+        """Return kind, bucket and next item of what does not go alone, the next first."""
+        found = [(kind, bucket, bucket.first()) for kind, bucket in self._buckets.items() if kind is not None]
+        return sorted(found, key=itemgetter(2)) if len(found) > 1 else found
 
     def has_alone(self) -> bool:
         """Whether any wait that go alone."""

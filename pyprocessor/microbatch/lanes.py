@@ -104,22 +104,22 @@ class Lanes:
         retry_at = self._retry_at(alone=False)
         if retry_at <= now:
             return self._begin(self._retries.take(alone=False), now)
-        first = self.queue.first_array()
-        if first is None:
-            self._wake_at = 1
-            return min(retry_at, alone_at)
-        kind, bucket, item = first
-        size = self._fitting(item)
-        found = release(
-            Waiting(bucket.rows, size, item.enqueued_at, self._sizes.expected_seconds(size)),
-            now,
-            self.config,
-            hurry=self.stop_event.is_set() or self._health["queue"] is Level.CRITICAL,
-        )
-        if isinstance(found, Reason):
-            return self._begin(Batch(self.queue.take(kind, size), kind, found, self.config.max_retries), now)
-        self._wake_at = self.queue.rows + size - bucket.rows
-        return min(found, retry_at, alone_at)
+        found = self._next_batch(now)
+        return self._begin(found, now) if isinstance(found, Batch) else min(found, retry_at, alone_at)
+
+    def _next_batch(self, now: float) -> Batch | float:
+        """Return the next batch out of the queue, or until when to wait for more items."""
+        until, missing = NEVER, NEVER
+        hurry = self.stop_event.is_set() or self._health["queue"] is Level.CRITICAL
+        for kind, bucket, item in self.queue.arrays():
+            size = self._fitting(item)
+            waiting = Waiting(bucket.rows, size, item.enqueued_at, self._sizes.expected_seconds(size))
+            found = release(waiting, now, self.config, hurry=hurry)
+            if isinstance(found, Reason):
+                return Batch(self.queue.take(kind, size), kind, found, self.config.max_retries)
+            until, missing = min(until, found), min(missing, size - bucket.rows)
+        self._wake_at = 1 if missing == NEVER else self.queue.rows + missing
+        return until
 
     def _fitting(self, item: PrioritizedItem) -> int:
         """How many items like this one may be in a batch."""

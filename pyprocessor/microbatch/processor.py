@@ -72,7 +72,7 @@ class BatchProcessor(Lanes):
         if undone:
             self.logger.warning("%d items were not done when the batch processor was stopped", undone)
         if executor is not None:
-            executor.shutdown(wait=False, cancel_futures=True)
+            executor.shutdown(wait=False)
         for thread in threads:
             if thread is not None and thread not in (own, *(call.thread for call in late)):
                 thread.join()

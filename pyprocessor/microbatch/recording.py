@@ -63,7 +63,9 @@ class Recorder:
         """Record a look at memory or queue; changes are logged."""
         self._tell(**{f"{what}_share": share})
         if found is not before:
-            LOGGER.log(_LOG_LEVELS[found], "The %s is %s: %.0f %% used", what, _LEVEL_WORDS[found], 100 * share)
+            # A full queue is how whoever adds items is made to wait, and no fault.
+            urgency = _LOG_LEVELS[found] if what == "memory" else logging.INFO
+            LOGGER.log(urgency, "The %s is %s: %.0f %% used", what, _LEVEL_WORDS[found], 100 * share)
 
     def _tell(self, **numbers: float) -> None:
         if self._metrics is None:

@@ -61,6 +61,17 @@ def test_each_shape_and_what_is_no_array_goes_its_own_way() -> None:
     assert sorted(shapes, key=str) == sorted([(2, 3), (1, 4), None, None, (), (1,), (1, 3)], key=str)
 
 
+def test_a_full_batch_does_not_wait_for_one_of_another_shape() -> None:
+    """Which came first, and waits for more."""
+    config = BatchProcessorConfig(initial_batch_size=4, processing_strategy="fixed", batch_timeout=10_000.0)
+    with BatchProcessor(config) as processor:
+        processor.start(Doubling())
+        early = processor.enqueue_predict(array(1, 5))
+        assert [number_of(one) for one in [processor.enqueue_predict(array(n)) for n in range(4)]] == [0, 2, 4, 6]
+        assert not early.done()
+    assert number_of(early) == 2
+
+
 def test_a_poison_item_fails_alone() -> None:
     """The batch is tried again, then halved until it stands alone; all others succeed."""
     function = Doubling()

@@ -25,7 +25,7 @@ LIBRARY = ["models", "errors"]
 MEDIA = ["recipes", "inspect", "containers", "ffmpeg"]
 WORK = ["tasks", "frames", "net", "speech", *MEDIA, "publish", "state", "system", "journal", "jobs", "costs"]
 BELOW_ENGINE = ["intake", "workers", "control", "governor", "plan", "profiles", "builtin_profiles", *WORK, *LIBRARY]
-DOORS = ["api", "taskqueue", "chunks", "microbatch", "cluster"]
+DOORS = ["api", "taskqueue", "chunks", "cluster"]
 MAY_IMPORT: dict[str, list[str]] = {
     "__init__": ["api"],
     "__main__": ["cli"],
@@ -35,6 +35,7 @@ MAY_IMPORT: dict[str, list[str]] = {
     "ffmpeg": ["system", *LIBRARY],
     "containers": LIBRARY,
     "inspect": ["containers", "ffmpeg", *LIBRARY],
+    "microbatch": ["system"],
     "frames": ["microbatch", "inspect", "containers", "ffmpeg", *LIBRARY],
     "recipes": ["inspect", "containers", "ffmpeg", *LIBRARY],
     "publish": LIBRARY,
@@ -67,6 +68,7 @@ ONLY_IN: dict[str, list[str]] = {
     "yaml": ["profiles/"],
     "psutil": ["system/"],
     "av": ["inspect/", "containers/", "frames/", "cli/doctor.py"],  # the last only tells whether it loads
+    "numpy": ["microbatch/", "frames/", "speech/whisper_backend.py"],
     "charset_normalizer": ["containers/charsets.py"],
     "httpx": ["net/"],
     "yt_dlp": ["net/youtube.py", "cli/doctor.py"],  # the last only asks what it may use
@@ -105,6 +107,8 @@ MAY_CATCH_ALL = [
     "taskqueue/telling.py",
     "tasks/chunk_processors.py",
     "tasks/registry.py",
+    "microbatch/lanes.py",
+    "microbatch/recording.py",
 ]
 KERNEL_FILES = {"system/": ("/proc/", "/sys/")}
 """Where they may be read, and which; a folder ends with a slash."""

@@ -51,12 +51,10 @@ def test_the_next_kind_is_that_of_the_next_item() -> None:
     for number in range(5):
         queue.put("a", item(f"a{number}", 1.0 + number))
     queue.put("b", item("b", 0.5))
-    found = queue.first_array()
-    assert found is not None
-    assert found[0] == "b"
+    assert [(kind, first.item) for kind, _, first in queue.arrays()] == [("b", "b"), ("a", "a0")]
     assert names(queue, "b") == ["b"]
     assert queue.has_alone()
-    assert queue.first_array()[0] == "a"
+    assert [kind for kind, _, _ in queue.arrays()] == ["a"]
 
 
 def test_rows_count_and_a_large_item_goes_alone() -> None:
