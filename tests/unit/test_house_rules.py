@@ -103,6 +103,7 @@ MAY_CATCH_ALL = [
     "cli/console.py",
     "api.py",
     "chunks/events.py",
+    "frames/reading.py",
     "taskqueue/processor.py",
     "taskqueue/telling.py",
     "tasks/chunk_processors.py",
