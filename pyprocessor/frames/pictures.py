@@ -29,6 +29,8 @@ _FULL_RANGE = 2
 _BUCKETS = 32
 _BEFORE = 3
 """Pictures before a cut that tell how much moves."""
+_ALIKE = 0.25
+"""Pictures differ by less than this share of how two shots differ if they are of one shot."""
 _FLASH_SECONDS = 0.5
 """What is shown between two shots that are alike, and for no longer, is no shot."""
 
@@ -204,7 +206,7 @@ class Cuts:
         if self._before is None:
             return False
         began, before, change = self._before
-        if time - began <= _FLASH_SECONDS and difference(before, picture) >= change / 2:
+        if time - began <= _FLASH_SECONDS and difference(before, picture) >= _ALIKE * change:
             return False
         self._before = None
         if time - began > _FLASH_SECONDS:

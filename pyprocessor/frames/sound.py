@@ -11,6 +11,16 @@ from pyprocessor.frames.pictures import Spans
 if TYPE_CHECKING:
     import av
 
+_SAMPLES: dict[str, tuple[type[np.generic], int, int]] = {
+    "u8": (np.uint8, 1 << 7, 1 << 7),
+    "s16": (np.int16, 0, 1 << 15),
+    "s32": (np.int32, 0, 1 << 31),
+    "s64": (np.int64, 0, 1 << 63),
+    "flt": (np.float32, 0, 1),
+    "dbl": (np.float64, 0, 1),
+}
+"""By ffmpeg's name of the format: type, zero and full scale of a sample."""
+
 
 class Silence:
     """Finds the spans in which no sample of any channel is loud, exact to the sample."""
@@ -21,7 +31,7 @@ class Silence:
 
     def take(self, time: float, frame: av.AudioFrame) -> None:
         """Go on with the sound that begins at `time`, in seconds."""
-        loud = np.flatnonzero(_peaks(frame) > self._loudest)
+        loud = np.flatnonzero(_are_loud(frame, self._loudest))
         if not loud.size:
             self.spans.take(time, holds=True)
             return
@@ -41,16 +51,15 @@ class Silence:
             self.spans.take(at(last), holds=True)
 
 
-def _peaks(frame: av.AudioFrame) -> np.ndarray[Any, np.dtype[np.floating[Any]]]:
-    """Return of each sample the largest amplitude of its channels, from 0 to 1 of full scale."""
-    samples: np.ndarray[Any, Any] = frame.to_ndarray()
-    channels = samples if frame.format.is_planar else samples.reshape(-1, len(frame.layout.channels)).T
-    if samples.dtype.kind == "f":
-        zero, full = 0.0, 1.0
-    elif samples.dtype == np.uint8:
-        zero, full = 128.0, 128.0
-    else:
-        zero, full = 0.0, 2.0 ** (8 * samples.dtype.itemsize - 1)
-    highest, lowest = channels.max(axis=0), channels.min(axis=0)
-    peaks: np.ndarray[Any, np.dtype[np.floating[Any]]] = np.maximum(highest - zero, zero - lowest) / full
-    return peaks
+def _are_loud(frame: av.AudioFrame, loudest: float) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Return of each sample whether any channel is above this share of full scale."""
+    name = frame.format.name
+    sample, zero, full = _SAMPLES[name.removesuffix("p")]
+    high, low = zero + loudest * full, zero - loudest * full
+    channels = 1 if frame.format.is_planar else len(frame.layout.channels)
+    loud = np.zeros(frame.samples, dtype=np.bool_)
+    for plane in frame.planes:  # read where the decoder left it
+        values = np.frombuffer(plane, sample)[: frame.samples * channels]  # type: ignore[call-overload]
+        over = (values > high) | (values < low)
+        loud |= over if channels == 1 else over.reshape(-1, channels).any(axis=1)
+    return loud

@@ -124,6 +124,17 @@ def test_sound_alone_is_analysed(make: Make) -> None:
         next(frames)
 
 
+@pytest.mark.parametrize("codec", ["pcm_u8", "pcm_s16le", "pcm_s32le", "pcm_f32le", "pcm_f64le", "flac"])
+def test_silence_is_found_in_any_format_of_samples(make: Make, codec: str) -> None:
+    """Silent from 1 s to 2 s in both channels; from 3 s on in one, which is no silence."""
+    left, right = "(lt(t,1)+gt(t,2))*sin(3000*t)", "(lt(t,1)+between(t,2,3))*sin(3000*t)"
+    source = f"aevalsrc='{left}|{right}':duration=4:sample_rate=8000"
+    path = make(f"{codec}.mkv", source, options=("-c:a", codec))
+    found = analyse(path, settings=AnalysisSettings(silence_seconds=0.5, silence_db=-30)).silence
+    assert found is not None
+    assert [tuple(span) for span in found] == [pytest.approx((1.0, 2.0), abs=0.002)]
+
+
 def test_frames_are_chosen_by_time_where_the_rate_varies(make: Make) -> None:
     """Of each half second the first picture; a pause of the film gives none."""
     some = "select='lt(t,1)+between(t,2.1,2.3)+gt(t,3.3)*not(mod(n,5))'"

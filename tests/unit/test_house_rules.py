@@ -50,8 +50,8 @@ MAY_IMPORT: dict[str, list[str]] = {
     "control": ["journal", "state", "publish", "system", *LIBRARY],
     "speech": LIBRARY,
     "tasks": [
-        *MEDIA,
         "workers",
+        *MEDIA,
         "frames",
         "net",
         "speech",
@@ -114,13 +114,13 @@ MAY_CATCH_ALL = [
     "cli/console.py",
     "api.py",
     "chunks/events.py",
+    "frames/reading.py",
     "taskqueue/processor.py",
     "taskqueue/telling.py",
     "tasks/chunk_processors.py",
     "tasks/registry.py",
     "microbatch/lanes.py",
     "microbatch/recording.py",
-    "frames/reading.py",
 ]
 KERNEL_FILES = {"system/": ("/proc/", "/sys/")}
 """Where they may be read, and which; a folder ends with a slash."""
