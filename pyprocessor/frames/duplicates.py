@@ -11,6 +11,8 @@ _BANDS = 4
 """Of 16 bits each. Two pictures that are alike mostly have one in common."""
 _MOST_NEIGHBOURS = 64
 """With how many of those in front of it a hash is compared that has the same band: a title may be in every video."""
+_FEW = 4
+"""Different pictures; videos of fewer have to be twice as much alike, since one may be like another by chance."""
 
 Numbers: TypeAlias = "np.ndarray[Any, Any]"
 
@@ -21,8 +23,8 @@ def near_duplicates(
     """Return groups of names whose videos show the same, each of two or more, in the order of `hashes`.
 
     `hashes` are `Analysis.hashes` by name. Two videos show the same where `least_share` of the hashes of the one that
-    has fewer are within `most_bits` (of 64) of one of the other's; who is like one of a group is in it. A video without
-    hashes is in no group.
+    has fewer are within `most_bits` (of 64; half of that if there are fewer than 4) of one of the other's; whichever is
+    like one of a group is in it. A video without hashes is in no group.
     """
     names = list(hashes)
     own = [np.array(sorted(set(hashes[name])), dtype=np.uint64) for name in names]
@@ -67,5 +69,7 @@ def _candidates(own: list[Numbers], most_bits: int) -> list[tuple[int, int]]:
 def _share(one: Numbers, other: Numbers, most_bits: int) -> float:
     """Return the share of the hashes of the video with fewer that the other has as well."""
     few, many = sorted((one, other), key=len)
+    if len(few) < _FEW:
+        most_bits //= 2
     nearest = np.bitwise_count(few[:, None] ^ many[None, :]).min(axis=1)
     return float((nearest <= most_bits).mean())
