@@ -19,7 +19,7 @@ from pyprocessor.plan.preview import preview
 
 LEAST_SHARE, LEAST_SECONDS = 0.05, 10.0
 """Of the run's time, and in all: what a setting has to save to be worth a recommendation."""
-NEARLY_ALL = 0.9
+NEARLY_ALL = 0.95
 """Of the most that one kind of setting can save: the smallest change that saves so much is recommended."""
 MEMORY_PERCENTS = (60.0, 70.0, 80.0, 90.0)
 MEMORY_FACTORS = (1.25, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
@@ -173,8 +173,11 @@ def _replayed(run: RunToReplay, profile: Profile) -> _Replayed:
     whole = profile.chunking is Chunking.OFF
     jobs = [(ran.job, ran.cost_class, WHOLE if whole else ran.division) for ran in run.jobs]
     plan = preview(jobs, run.reading, profile, run.model)
-    ends = max((batch.end_seconds for batch in plan.batches), default=0.0)
-    parts = sum(len(batch.files) for batch in plan.batches) > len(jobs)
+    files = [file for batch in plan.batches for file in batch.files]
+    # More files at once than there are cores, as `--jobs` may ask for, do no more work a second.
+    ends = max(file.end_seconds for file in files) if files else 0.0
+    ends = max(ends, math.fsum(file.cost.cpu_seconds for file in files) / run.reading.cores)
+    parts = len(files) > len(jobs)
     return _Replayed(ends, idle_seconds(plan, run.reading.cores), parts)
 
 

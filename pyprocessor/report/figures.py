@@ -77,7 +77,7 @@ def _used(used: Used) -> Iterable[str]:
         yield f"at most {memory_size(used.memory_peak_bytes)}{allowed} of memory"
     if used.disk_mean_bytes_per_second is not None:
         bound = ", which held the run back" if used.disk_bound else ""
-        yield f"{size(round(used.disk_mean_bytes_per_second))} a second from and to disks{bound}"
+        yield f"{size(round(used.disk_mean_bytes_per_second))} a second of disk{bound}"
 
 
 def entry(found: Analysis) -> dict[str, Any]:
