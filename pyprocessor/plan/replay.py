@@ -19,15 +19,15 @@ from pyprocessor.plan.preview import preview
 
 LEAST_SHARE, LEAST_SECONDS = 0.05, 10.0
 """Of the run's time, and in all: what a setting has to save to be worth a recommendation."""
-NEARLY_ALL = 0.95
-"""Of the most that one kind of setting can save: the smallest change that saves so much is recommended."""
+AS_GOOD = 1.05
+"""The smallest change of one kind of setting is recommended that ends within this factor of the best one."""
 MEMORY_PERCENTS = (60.0, 70.0, 80.0, 90.0)
 MEMORY_FACTORS = (1.25, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)
 """By which an absolute limit is raised."""
 LEAST_WORKED = 0.5
 """A run in which no file was worked on for more of its time waited for something that no planner knows of."""
-MOST_REPLAYED = 20_000
-"""Files of a run that is replayed: planning more of them a dozen times would take minutes."""
+MOST_REPLAYED = 5_000
+"""Files of a run that is replayed: planning so many a dozen times takes some 6 s."""
 _LEAST_HELD = 0.01
 
 
@@ -101,7 +101,7 @@ def _by_replay(run: RunToReplay) -> Iterator[Advice]:
         for change in reversed(changes):  # the one that saves most first
             then = _replayed(run, change.profile)
             saved = scale * (was.seconds - then.seconds)
-            if not _worth(run, saved) or (replays and saved < NEARLY_ALL * replays[0][2]):
+            if not _worth(run, saved) or (replays and then.seconds > AS_GOOD * replays[0][1].seconds):
                 break
             replays.append((change, then, saved))
         if replays:
