@@ -15,6 +15,9 @@ PYTEST := $(BIN)/python -m pytest -n 4 --dist load --maxschedchunk 1
 FOR_RUN := $(VENV)/.ready-to-run
 FOR_DEVELOPMENT := $(VENV)/.ready-to-develop
 
+# Where this is set, every process that a test starts compiles all modules anew: half of what its start costs.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run test test-long test-all check lint bench stress clean
 .DELETE_ON_ERROR:
 
