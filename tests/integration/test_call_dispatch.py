@@ -90,7 +90,7 @@ def test_waiting_jobs_together_compute_on_one_core_at_most(begin: Begin) -> None
 def test_short_jobs_are_sent_far_ahead_to_processes_that_stay(begin: Begin) -> None:
     """Three thousand calls of half a millisecond: as many sent as half a second needs, and no process ends between."""
     run = begin()
-    for number in range(1500):
+    for number in range(3000):
         run.add(f"{number:04}", NOOP)
     run.fill()
     slots = sum(process.batch.slots for process in run.dispatch.processes)
@@ -189,7 +189,7 @@ def test_short_files_are_given_within_the_memory(begin: Begin) -> None:
 def test_an_urgent_encode_does_not_wait_for_all_short_jobs(begin: Begin) -> None:
     """It begins when a process has done what it was sent, however many calls of lower priority still wait."""
     run = begin()
-    for number in range(1500):
+    for number in range(3000):
         run.add(f"{number:04}", NOOP, priority=5)
     run.fill()
     run.add("urgent", ENCODE, encode=True)
