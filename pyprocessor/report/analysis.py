@@ -97,6 +97,8 @@ class Used:
     cores: float | None = None
     cpu_percent: float | None = None
     """CPU-seconds of all attempts, of those that all cores had."""
+    others_cpu_percent: float | None = None
+    """What other programs took of all cores, on average."""
     memory_peak_bytes: int | None = None
     memory_mean_bytes: float | None = None
     memory_allowed_bytes: int | None = None
@@ -210,6 +212,7 @@ def _used(
     return Used(
         cores=cores,
         cpu_percent=cpu_percent,
+        others_cpu_percent=statistics.fmean(max(0.0, r.cpu_percent - r.our_cpu_percent) for r in readings),
         memory_peak_bytes=max(memory),
         memory_mean_bytes=statistics.fmean(memory),
         memory_allowed_bytes=allowed_bytes,

@@ -16,6 +16,8 @@ from pyprocessor.report.analysis import Analysis, Used, analyse
 from pyprocessor.report.wording import aligned, grid, local_time, rounded, wrapped
 
 COMPARED_VERSION = 1
+BUSY_PERCENT = 25.0
+"""Of the CPU: where other programs take more, a replay promises cores that they may have."""
 FEW = 3
 """Of so many files each is in view anyway: percentiles are left out."""
 
@@ -43,6 +45,10 @@ def text(found: Analysis, recommended: Sequence[Recommendation] = (), *, width: 
         lines += ["", "Recommendations:"]
     for one in recommended:
         lines += wrapped(one.text, width, margin="  ", indent="  ")
+    others = found.used.others_cpu_percent or 0.0
+    if recommended and others >= BUSY_PERCENT:
+        text = f"Other programs took {others:.0f}% of the CPU meanwhile; as long as they do, less is saved."
+        lines += wrapped(text, width, margin="  ", indent="  ")
     return "\n".join(lines) + "\n" if lines else ""
 
 

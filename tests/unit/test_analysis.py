@@ -16,7 +16,9 @@ from pyprocessor.report.figures import Compared, compared_json, compared_text
 
 MIB = 1 << 20
 NOBODY = ProcessIdentity(1, 1.0)
-READING = Reading(0.0, 2.0, 1000 * MIB, 300 * MIB, 100 * MIB, 50.0, 1 << 40, disk_bytes_per_second=10e6)
+READING = Reading(
+    *(0.0, 2.0, 1000 * MIB, 300 * MIB, 100 * MIB, 50.0, 1 << 40), our_cpu_percent=20.0, disk_bytes_per_second=10e6
+)
 DONE, FAILED, SHED = OutcomeKind.SUCCEEDED, OutcomeKind.FAILED, OutcomeKind.SHED
 
 
@@ -127,7 +129,7 @@ def test_what_was_used() -> None:
     """CPU time of all that the cores had, the peak of memory of what was allowed, the mean rate of the disks."""
     readings = (READING, replace(READING, our_memory_bytes=200 * MIB, disk_bytes_per_second=30e6))
     used = figures_of(attempt("a", 0, 100, cpu=150), readings=readings).used
-    assert used == Used(2.0, 75.0, 200 * MIB, 150 * MIB, 400 * MIB, 50.0, 20e6, 30e6, disk_bound=False)
+    assert used == Used(2.0, 75.0, 30.0, 200 * MIB, 150 * MIB, 400 * MIB, 50.0, 20e6, 30e6, disk_bound=False)
     assert figures_of(readings=()).used == Used()
     assert figures_of(allowed=None).used.memory_percent is None
 
@@ -164,6 +166,7 @@ def test_the_text() -> None:
         "",
         "Recommendations:",
         "  --jobs 2 would have saved 1 min 00 s.",
+        "  Other programs took 30% of the CPU meanwhile; as long as they do, less is saved.",
     ]
     assert figures.text(figures_of()) == ""
 
