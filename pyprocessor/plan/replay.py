@@ -108,7 +108,7 @@ def _by_replay(run: RunToReplay) -> Iterator[Advice]:
             change, then, saved = replays[-1]
             idle = scale * max(0.0, was.idle_seconds - then.idle_seconds) / run.seconds
             text = f"{_why(run, change, idle, then)} would have saved {duration(saved)}."
-            yield Advice(change.option, text[:1].upper() + text[1:], saved, run.seconds - saved, 100 * idle)
+            yield Advice(change.option, text, saved, run.seconds - saved, 100 * idle)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,7 @@ def _why(run: RunToReplay, change: _Change, idle: float, then: _Replayed) -> str
         return f"{display(longest.job.source.relative)} alone took {share:.0%} of the time; in parts ({setting}) it"
     if change.held and idle >= _LEAST_HELD:
         return f"{change.held} held the run back for {idle:.0%} of the time; {setting}"
-    return setting
+    return setting[:1].upper() + setting[1:]
 
 
 def _replayed(run: RunToReplay, profile: Profile) -> _Replayed:
