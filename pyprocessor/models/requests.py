@@ -17,6 +17,11 @@ class BatchRequest:
     profile_name: str = "neutral_professional"
     metadata: Mapping[str, Any] | None = None
 
+    @property
+    def fields(self) -> tuple[str, str, str, str, Mapping[str, Any] | None]:
+        """All of it, in order."""
+        return self.id, self.prompt, self.tenant, self.profile_name, self.metadata
+
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:

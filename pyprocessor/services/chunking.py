@@ -7,7 +7,6 @@ import json
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from dataclasses import astuple
 
 from pyprocessor.models.requests import BatchRequest, BatchResult
 from pyprocessor.services.running import MOST_REQUEST_BYTES, Chunk
@@ -17,6 +16,11 @@ Placed = tuple[Place, BatchRequest]
 """A request, and its place among those of the call."""
 _FIRST_SECONDS = 0.01
 """Of a request, before anything was measured."""
+_SMALL = 1000
+"""Characters: so few are taken for what they may come to."""
+_MOST_ESCAPED = 12
+"""Bytes of a character, as a pair of escapes."""
+_AROUND_BYTES = 32
 
 
 class Learned:
@@ -30,9 +34,10 @@ class Learned:
 
     def add(self, request: BatchRequest, result: BatchResult) -> None:
         """Take in how long one that succeeded took."""
-        size, seconds = float(len(request.prompt)), result.processing_time
+        seconds = result.processing_time
         if not result.success or seconds <= 0:
             return
+        size = float(len(request.prompt))
         with self._lock:
             self._count += 1
             for place, value in enumerate((size, seconds, size * size, size * seconds)):
@@ -108,5 +113,9 @@ def _cut(requests: Iterable[Placed], most: int) -> Iterator[list[Placed]]:
 
 
 def bytes_of(request: BatchRequest) -> int:
-    """How large a request is as JSON. Raises TypeError or ValueError where its metadata is none."""
-    return len(json.dumps(astuple(request), allow_nan=False))
+    """At most how large a request is as JSON. Raises TypeError or ValueError where its metadata is none."""
+    *texts, metadata = request.fields
+    size = sum(map(len, texts))
+    if not metadata and size < _SMALL:
+        return size * _MOST_ESCAPED + _AROUND_BYTES
+    return len(json.dumps(request.fields, allow_nan=False))

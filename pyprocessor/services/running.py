@@ -12,16 +12,17 @@ import json
 import os
 import tempfile
 import uuid
+from collections import defaultdict
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pyprocessor.errors import OutputUnwritable, UsageError
 from pyprocessor.intake.paths import AnyPath
 from pyprocessor.models.requests import BatchRequest, BatchResult
-from pyprocessor.publish.answers import AnswerLog, read_answers
+from pyprocessor.publish.answers import read_answers
 from pyprocessor.publish.partials import discard
 from pyprocessor.services.handlers import Handler
 from pyprocessor.taskqueue import BatchProcessor as Queue
@@ -98,8 +99,14 @@ class Runner:
         """By id of the job."""
         try:
             (folder / ANSWERS).mkdir(parents=True, exist_ok=True)
+            left = defaultdict(list)
+            for path in (folder / ANSWERS).iterdir():
+                left[path.name.partition(".")[0]].append(path)
             for chunk in chunks:
-                log = self._log_of(chunk, folder / ANSWERS, logs)
+                # A file's name is the key of its job, too, so that a call goes on with what one that was killed left.
+                digest = self._digest(chunk)
+                log = left[digest].pop() if left[digest] else folder / ANSWERS / f"{digest}.{uuid.uuid4().hex}"
+                log.touch(0o600)
                 logs[await self._add(queue, chunk, log)] = log
         except OSError as error:
             raise OutputUnwritable(f"Requests cannot be written to {folder}: {error.strerror}.") from error
@@ -112,23 +119,18 @@ class Runner:
             discard(os.fsencode(log))
         return found
 
-    def _log_of(self, chunk: Chunk, folder: Path, taken: Mapping[str, Path]) -> Path:
-        """The file of answers of a chunk: one that a call left that was killed, or a new one.
-
-        Its name is the key of the chunk's job, too, which so goes on.
-        """
-        content = json.dumps([self.handler.name, *map(astuple, chunk.requests)], sort_keys=True)
-        digest = hashlib.sha256(content.encode("ascii")).hexdigest()
-        left = [path for path in folder.glob(f"{digest}.*") if path not in taken.values()]
-        path = left[0] if left else folder / f"{digest}.{uuid.uuid4().hex}"
-        AnswerLog(str(path)).close()
-        return path
+    def _digest(self, chunk: Chunk) -> str:
+        """What the chunk of a call that was killed is known by; of a temporary folder nothing is left."""
+        if self.output is None:
+            return ""
+        content = json.dumps([self.handler.name, *(request.fields for request in chunk.requests)], sort_keys=True)
+        return hashlib.sha256(content.encode("ascii")).hexdigest()
 
     async def _add(self, queue: Queue, chunk: Chunk, log: Path) -> str:
         tenants = {request.tenant for request in chunk.requests}
         params = {
             "handler": self.handler.document,
-            "requests": [astuple(request) for request in chunk.requests],
+            "requests": [request.fields for request in chunk.requests],
             "log": str(log),
             "at_once": self.at_once,
             "timeout_seconds": self.timeout_seconds,

@@ -32,8 +32,10 @@ def answer(request: BatchRequest) -> Any:
             return {"content": rest, "metadata": {"model": {1}}}
         case "pid":
             return f"{os.getpid()} {time.monotonic_ns()}"
-        case "nap":
-            time.sleep(float(rest))
+        case "once":  # hangs the first time
+            if not os.path.exists(rest):
+                open(rest, "x").close()
+                time.sleep(3600)
         case "append":
             with open(rest, "a") as file:
                 file.write(f"{request.id}\n")

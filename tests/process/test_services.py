@@ -1,0 +1,249 @@
+"""Requests answered by handlers that are good, fail, hang and end their process; every mode and every switch."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from pyprocessor.errors import OutputBusy, UsageError
+from pyprocessor.services import (
+    AdvancedBatchProcessor,
+    BatchProcessor,
+    BatchRequest,
+    BatchResult,
+    EnterpriseBatchProcessor,
+    OptimizedBatchProcessor,
+)
+from pyprocessor.services.processors import MOST_IN_MEMORY
+from tests.process import answering
+from tests.waiting import DEADLINE_SECONDS
+
+HOME = Path(__file__).parents[2]
+
+
+def requests(*prompts: str, tenant: str = "default", profile: str = "plain") -> list[BatchRequest]:
+    """One request for each prompt, numbered."""
+    return [BatchRequest(str(number), prompt, tenant, profile) for number, prompt in enumerate(prompts)]
+
+
+def kinds(results: Sequence[BatchResult]) -> list[str | None]:
+    """The kind of failure of each, None of those that succeeded."""
+    return [(result.metadata or {}).get("error_kind") for result in results]
+
+
+def test_each_failure_is_that_of_one_request() -> None:
+    """Whatever a function raises, answers or does to its process: the others of its chunk are answered."""
+    bad = {
+        "raise value": "validation",
+        "exit": "crash",
+        "hang": "timeout",
+        "number": "validation",
+        "set": "validation",
+        "memory": "memory",
+        "raise lost": "connection",
+        "raise timeout": "timeout",
+    }
+    good = ("hello", "vector", "mapping x")
+    processor = BatchProcessor(handler=answering.answer, timeout=2)
+    results = processor.process_batch_parallel(requests(*good, *bad, "and on"))
+    assert kinds(results) == [None] * 3 + [*bad.values()] + [None]
+    assert [result.content for result in results[:3]] == ["0: hello", "1", "x"]
+    assert results[1].hrv_vector == [1.0, 1.0]
+    assert results[2].metadata == {"model": "m"}
+    said = {prompt: result.error for prompt, result in zip(bad, results[3:], strict=False)}
+    assert said["raise value"] == "ValueError: No luck today."
+    assert said["exit"] is not None
+    assert "ended its process, 2 times" in said["exit"]
+    assert said["hang"] == "The handler did not answer within 2.0 s."
+    assert said["number"] is not None
+    assert said["number"].startswith("The handler answered int; it has to answer a text")
+    assert processor.performance_metrics["failed_requests"] == len(bad)
+    assert processor.generate_performance_report()["error_analysis"]["total_errors"] == len(bad)
+
+
+def test_coroutines_and_functions_without_a_name() -> None:
+    """A coroutine that hangs is one failure; a function within another is sent as it is; a running loop may wait."""
+    found = BatchProcessor(handler=answering.answer_later, timeout=1).process_batch_parallel(
+        requests("a", "hang", "raise value")
+    )
+    assert kinds(found) == [None, "timeout", "validation"]
+    suffix = "!"
+
+    async def main() -> list[BatchResult]:
+        return BatchProcessor(handler=lambda request: request.prompt + suffix).process_batch_chunked(requests("a", "b"))
+
+    assert [result.content for result in asyncio.run(main())] == ["a!", "b!"]
+
+
+def test_a_task_may_answer(tmp_path: Path) -> None:
+    """The prompt is its file; what it refuses is a failure."""
+    (tmp_path / "a").write_text("a")
+    found = BatchProcessor(handler="checksum").process_batch_chunked(
+        requests(str(tmp_path / "a"), str(tmp_path / "none"))
+    )
+    assert kinds(found) == [None, "validation"]
+    assert "sha256" in (found[0].content or "")
+
+
+def test_the_order_of_sequential_and_of_priorities(tmp_path: Path) -> None:
+    """One after the other as given; with priorities the highest number first, in work as in the list of results."""
+    path = tmp_path / "order"
+    processor = AdvancedBatchProcessor(1, 1, handler=answering.answer)
+    assert processor.process_single_request(BatchRequest("s", "hello")).content == "s: hello"
+    processor.process_batch_sequential(requests(*[f"append {path}"] * 4))
+    assert path.read_text().split() == ["0", "1", "2", "3"]
+    path.unlink()
+    ranks = {"a": 1, "b": 9, "c": None, "d": 5, "e": 9}
+    given = [BatchRequest(name, f"append {path}", metadata={"rank": rank}) for name, rank in ranks.items()]
+    found = processor.process_batch_with_priority(given, "rank")
+    assert [result.id for result in found] == path.read_text().split() == ["b", "e", "d", "a", "c"]
+
+
+def test_an_optimized_processor_asks_once_and_apart(tmp_path: Path) -> None:
+    """Each of its switches, and load balancing, decides what is asked and in which chunks."""
+    path = tmp_path / "asked"
+    same = [BatchRequest(str(n), f"append {path}", profile_name=f"p{n % 2}") for n in range(6)]
+    processor = OptimizedBatchProcessor(handler=answering.answer, max_workers=1)
+    assert [result.id for result in processor.process_batch_optimized(same)] == [request.id for request in same]
+    assert sorted(path.read_text().split()) == ["0", "1"]
+    assert processor.performance_metrics["chunks"] == 2
+    again = processor.process_batch_optimized(same)
+    assert all(result.success and result.metadata == {"cached": True} for result in again)
+    assert processor.performance_metrics["cache_hit_rate"] == pytest.approx(10 / 12)
+    assert len(path.read_text().split()) == 2
+    processor.optimization_config |= {"enable_caching": False, "enable_profile_grouping": False}
+    processor.process_batch_optimized(same)
+    assert len(path.read_text().split()) == 8
+    assert processor.performance_metrics["chunks"] == 3
+    processor.optimization_config["enable_caching"] = True
+    of_another = [BatchRequest("x", f"append {path}", tenant="other", profile_name="p0")]
+    processor.process_batch_optimized(of_another)
+    processor.optimization_config["shared_cache"] = True
+    processor.process_batch_optimized([*of_another, *of_another])
+    assert path.read_text().split()[8:] == ["x", "x"]
+
+
+@pytest.mark.parametrize("switched", [True, False])
+def test_what_is_in_memory_is_bounded(switched: bool) -> None:
+    """More than so many requests are given to the engine in parts, unless the switch is off; a chunk each here."""
+    many = [BatchRequest(str(n), str(n)) for n in range(MOST_IN_MEMORY + 1)]
+    processor = OptimizedBatchProcessor(
+        handler=answering.answer,
+        batch_size=2 * MOST_IN_MEMORY,
+        max_workers=1,
+        enable_memory_optimization=switched,
+        enable_load_balancing=False,
+    )
+    assert all(result.success for result in processor.process_batch_optimized(many))
+    assert processor.performance_metrics["chunks"] == 1 + switched
+
+
+def test_an_enterprise_limits_audits_and_watches(tmp_path: Path) -> None:
+    """Limits are refused with their numbers before anything is asked, the rate waits, and each switch can be off."""
+    processor = EnterpriseBatchProcessor(
+        handler=answering.answer,
+        max_workers=1,
+        output=tmp_path,
+        rate_limit_requests=4,
+        rate_limit_window=0.5,
+        max_requests_per_tenant=5,
+    )
+    with pytest.raises(ValueError, match=r"^The batch has 10,001 requests, of 10,000 that are allowed\.$"):
+        processor.process_batch_enterprise([BatchRequest("n", "n")] * 10_001)
+    with pytest.raises(ValueError, match=r"^The tenant 'press' has 6 requests in it, of 5 that are allowed\.$"):
+        processor.process_batch_enterprise(requests(*"abcdef", tenant="press"))
+    given = [*requests("a", "raise value", "b", tenant="press"), *requests("a", "c", tenant="film")]
+    assert kinds(processor.process_batch_enterprise(given)) == [None, "validation", None, None, None]
+    seen = processor.monitoring_data
+    assert (seen["batches"], seen["refused_batches"], seen["requests"], seen["failed"]) == (1, 2, 5, 1)
+    assert seen["by_tenant"]["press"]["failed"] == 1
+    assert processor.performance_metrics["chunks"] == 3  # the first four are of two tenants
+    events = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text().splitlines()]
+    assert [event["event"] for event in events] == [
+        *("refused", "refused", "begun", "answered", "failed", "answered", "answered", "answered")
+    ]
+    assert list(processor.audit_log) == events
+    off = {f"enable_{name}": False for name in ("rate_limiting", "audit_logging", "monitoring", "tenant_isolation")}
+    waits = seen["rate_limit_waits"]
+    processor.enterprise_config |= off
+    processor.optimization_config["enable_caching"] = False
+    processor.process_batch_enterprise(given)
+    assert (len(processor.audit_log), seen["batches"], seen["rate_limit_waits"]) == (len(events), 1, waits)
+    assert processor.performance_metrics["chunks"] == 4
+
+
+def test_a_killed_call_goes_on(tmp_path: Path) -> None:
+    """By the folder: what was answered is not asked again. Once all is returned, the same batch is asked anew."""
+    asked, begun, output = tmp_path / "asked", tmp_path / "begun", str(tmp_path / "out")
+    given = [*(BatchRequest(name, f"append {asked}") for name in "ab"), BatchRequest("c", f"once {begun}")]
+    program = (
+        "import os, threading; from pathlib import Path; from tests.waiting import until\n"
+        "from pyprocessor.services import BatchProcessor, BatchRequest; from tests.process import answering\n"
+        "def kill():\n"
+        f"    until(Path({str(begun)!r}).exists)\n"
+        "    os.kill(os.getpid(), 9)\n"
+        "threading.Thread(target=kill).start()\n"
+        f"BatchProcessor(1, 8, handler=answering.answer, output={output!r}).process_batch_chunked({given!r})\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=HOME, check=False, timeout=DEADLINE_SECONDS, capture_output=True
+    )
+    assert ended.returncode == -9, ended.stderr
+    processor = BatchProcessor(1, 8, handler=answering.answer, output=output)
+    assert all(result.success for result in processor.process_batch_chunked(given))
+    assert asked.read_text().split() == ["a", "b"]
+    processor.process_batch_chunked(given[:2])
+    assert sorted(asked.read_text().split()) == ["a", "a", "b", "b"]
+    assert list((tmp_path / "out" / "answers").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("handler", "said"),
+    [
+        ("tests.process.answering:nothing", "cannot be found"),
+        ("no_such_module_here:answer", "No module named"),
+        ("tests.process.answering:HOME", "cannot be found"),
+        ("json:__name__", "is no function"),
+        ("no-such-task", "There is no task named 'no-such-task'"),
+        ("answer-requests", "made by other jobs only"),
+        ("__main__:answer", "which other processes do not run"),
+        (5, "has to be a function"),
+        ({"url": "nonsense"}, "`url` must be an address"),
+        (lambda _, data=b"x" * 300_000: "", "let it read its data from a file"),
+    ],
+)
+def test_a_handler_that_cannot_be(handler: object, said: str) -> None:
+    """Is refused where it is named, in a sentence."""
+    with pytest.raises(UsageError) as error:
+        BatchProcessor(handler=handler)  # type: ignore[arg-type]
+    assert said in str(error.value)
+    assert str(error.value).endswith(".")
+
+
+def test_bad_requests_and_a_busy_folder(tmp_path: Path) -> None:
+    """A request that cannot be sent is one failure; a folder that another queue works in is not touched."""
+    processor = BatchProcessor(handler=answering.answer, output=tmp_path)
+    bad = [BatchRequest("1", 5), BatchRequest("2", "x" * 600_000), BatchRequest("3", "x", metadata={"a": {1}})]  # type: ignore[arg-type]
+    found = processor.process_batch_adaptive(bad)
+    assert kinds(found) == ["validation"] * 3
+    assert "600,0" in (found[1].error or "")
+    assert processor.process_batch_adaptive([]) == []
+    with pytest.raises(TypeError, match="A request is a BatchRequest"):
+        processor.process_batch_parallel(["hello"])  # type: ignore[list-item]
+
+    async def main() -> None:
+        from pyprocessor.taskqueue import create_batch_processor
+
+        queue = create_batch_processor(output=tmp_path)
+        await queue.add_task("call", {"function": "json:dumps", "arguments": {"obj": 1}})
+        with pytest.raises(OutputBusy):
+            processor.process_single_request(BatchRequest("1", "x"))
+        queue.close()
+
+    asyncio.run(main())
