@@ -42,8 +42,9 @@ Chunked = Iterable[tuple[list[Place], Chunk]]
 class BatchProcessor:
     """Has requests answered by a handler, on the engine. Its methods may be called from any thread, and take turns.
 
-    `handler`: see `services/handlers`. `max_workers` is how many chunks are in work at once, as far as there are cores,
-    and how many calls of a function each process makes at once, in threads; coroutines of a chunk all go at once.
+    `handler`: see `services/handlers`. `max_workers` is how many chunks are in work at once, of a handler that computes
+    as far as there are cores, and how many calls of a function each process makes at once, in threads; coroutines of a
+    chunk all go at once.
     `timeout` in seconds holds for each request. `output` is the folder that keeps the journal, and by which a call
     that was killed goes on; without it that is temporary.
     """
@@ -130,8 +131,10 @@ class BatchProcessor:
             made = list(chunks(placed))
             if made:
                 runner = replace(self._runner, at_once=1) if one_by_one else self._runner
-                done = runner.run([chunk for _, chunk in made], 1 if one_by_one else self.max_workers)
-                for (places, _), results in zip(made, done, strict=True):
+                ran = runner.run([chunk for _, chunk in made], 1 if one_by_one else self.max_workers)
+                if ran.cpu_share is not None:
+                    self._runner = replace(self._runner, cpu_share=ran.cpu_share)
+                for (places, _), results in zip(made, ran.results, strict=True):
                     for place, result in zip(places, results, strict=True):
                         found[place] = result
             results = [result for result in found if result is not None]

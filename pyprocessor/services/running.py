@@ -38,6 +38,7 @@ MOST_REQUEST_BYTES = 512 << 10
 """Of a request as JSON, and of a chunk of several: a call takes a megabyte of arguments."""
 _ALL = 100
 """Percent of the CPU, which is no limit."""
+_SHARE_OF_WAITING = 0.02
 _TIMEOUT_FACTOR = 3.0
 """Of all requests of a chunk one after the other: each may be begun beside others and then alone, twice."""
 
@@ -50,6 +51,16 @@ class Chunk:
     priority: int = 0
     """As the engine has it: lower numbers first."""
     predicted_seconds: float = 0.01
+    """Of all requests one after the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What became of chunks: the results of each, in the order of its requests."""
+
+    results: list[list[BatchResult]]
+    cpu_share: float | None = None
+    """Of the seconds that functions took; None where that was not measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +72,11 @@ class Runner:
     timeout_seconds: float
     memory_limit_mb: int
     output: AnyPath | None
+    cpu_share: float | None = None
+    """Of the seconds that the handler is predicted to take; None: it is taken for one that waits."""
 
-    def run(self, chunks: Sequence[Chunk], workers: int) -> list[list[BatchResult]]:
-        """Return the results of each chunk, in the order of its requests.
+    def run(self, chunks: Sequence[Chunk], workers: int) -> Ran:
+        """Have chunks done, up to `workers` at once.
 
         May be called where an event loop runs, which then waits. Raises OutputBusy where another process uses the
         folder, OutputUnwritable, or JournalError.
@@ -79,7 +92,7 @@ class Runner:
         with tempfile.TemporaryDirectory(prefix="pyprocessor-requests-", ignore_cleanup_errors=True) as folder:
             yield Path(folder)
 
-    async def _run(self, chunks: Sequence[Chunk], workers: int, folder: Path) -> list[list[BatchResult]]:
+    async def _run(self, chunks: Sequence[Chunk], workers: int, folder: Path) -> Ran:
         queue = create_batch_processor(
             workers,
             memory_limit_mb=self.memory_limit_mb,
@@ -89,12 +102,12 @@ class Runner:
         )
         try:
             if self.handler.task:
-                return await self._by_task(queue, chunks)
+                return Ran(await self._by_task(queue, chunks))
             return await self._by_handler(queue, chunks, folder)
         finally:
             queue.close()
 
-    async def _by_handler(self, queue: Queue, chunks: Sequence[Chunk], folder: Path) -> list[list[BatchResult]]:
+    async def _by_handler(self, queue: Queue, chunks: Sequence[Chunk], folder: Path) -> Ran:
         logs: dict[str, Path] = {}
         """By id of the job."""
         try:
@@ -112,12 +125,16 @@ class Runner:
             raise OutputUnwritable(f"Requests cannot be written to {folder}: {error.strerror}.") from error
         ended = await queue.start()
         failures = {failed.id: failed for failed in ended.failures}
-        found = [
-            _results(chunk, log, failures.get(job)) for chunk, (job, log) in zip(chunks, logs.items(), strict=True)
-        ]
+        found, cpu_seconds, seconds = [], 0.0, 0.0
+        for chunk, (job, log) in zip(chunks, logs.items(), strict=True):
+            done = read_answers(str(log)).done
+            measured = [answer for answer in done.values() if "cpu" in answer]
+            cpu_seconds += sum(answer["cpu"] for answer in measured)
+            seconds += sum(answer["seconds"] for answer in measured)
+            found.append(_results(chunk, done, failures.get(job)))
         for log in logs.values():
             discard(os.fsencode(log))
-        return found
+        return Ran(found, cpu_seconds / seconds if seconds > 0 else None)
 
     def _digest(self, chunk: Chunk) -> str:
         """What the chunk of a call that was killed is known by; of a temporary folder nothing is left."""
@@ -128,13 +145,15 @@ class Runner:
 
     async def _add(self, queue: Queue, chunk: Chunk, log: Path) -> str:
         tenants = {request.tenant for request in chunk.requests}
+        share = _SHARE_OF_WAITING if self.cpu_share is None else min(1.0, self.cpu_share)
         params = {
             "handler": self.handler.document,
             "requests": [request.fields for request in chunk.requests],
             "log": str(log),
             "at_once": self.at_once,
             "timeout_seconds": self.timeout_seconds,
-            "predicted_seconds": chunk.predicted_seconds,
+            "predicted_cpu_seconds": share * chunk.predicted_seconds,
+            "predicted_wait_seconds": (1 - share) * chunk.predicted_seconds / self.at_once,
         }
         return await queue.add_task(
             AnswerRequests.name,
@@ -195,8 +214,7 @@ def result_of(request: BatchRequest, answer: Mapping[str, Any]) -> BatchResult:
     )
 
 
-def _results(chunk: Chunk, log: Path, failed: TaskFailure | None) -> list[BatchResult]:
-    done = read_answers(str(log)).done
+def _results(chunk: Chunk, done: Mapping[int, Mapping[str, Any]], failed: TaskFailure | None) -> list[BatchResult]:
     kind = "unknown" if failed is None else failure_kind(failed.kind)
     lost = failure(kind, "The queue ended before it was answered." if failed is None else failed.reason)
     return [result_of(request, done.get(place, lost)) for place, request in enumerate(chunk.requests)]
@@ -206,6 +224,10 @@ def _done(coroutine: Coroutine[Any, Any, T]) -> T:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
+        runs = False
+    else:
+        runs = True
+    if not runs:
         return asyncio.run(coroutine)
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, coroutine).result()

@@ -93,7 +93,8 @@ class Asked:
     """Calls of a function, in threads of one process."""
     timeout_seconds: float
     """For each request."""
-    predicted_seconds: float
+    predicted_cpu_seconds: float
+    predicted_wait_seconds: float
 
 
 class AnswerRequests:
@@ -111,7 +112,7 @@ class AnswerRequests:
 
     def plan(self, params: Any, inputs: tuple[Source, ...], found: None, output: bytes) -> Plan:  # noqa: ARG002
         asked = params_as(Asked, params)
-        cost = Cost(asked.predicted_seconds, _MEMORY_BYTES, 0)
+        cost = Cost(asked.predicted_cpu_seconds, _MEMORY_BYTES, 0, wait_seconds=asked.predicted_wait_seconds)
         return Plan(cost=CostFeatures(self.name, _affinity(asked), given=cost))
 
     def run(self, work: Work) -> Steps:

@@ -68,7 +68,8 @@ def answer(
         if inspect.iscoroutinefunction(getattr(call, "func", call)) or inspect.iscoroutinefunction(
             getattr(call, "__call__", None)  # noqa: B004 - of an object whose `__call__` is async
         ):
-            asyncio.run(_all_at_once(call, todo, written, timeout_seconds, alone=alone))
+            most = 1 if at_once == 1 else MOST_COROUTINES
+            asyncio.run(_all_at_once(call, todo, written, timeout_seconds, most, alone=alone))
         else:
             _Threads(call, todo, written, timeout_seconds, alone=alone).run(at_once)
     finally:
@@ -160,9 +161,15 @@ class _Threads:
 
 
 async def _all_at_once(
-    call: _Handler, todo: list[tuple[int, BatchRequest]], log: AnswerLog, timeout_seconds: float, *, alone: bool
+    call: _Handler,
+    todo: list[tuple[int, BatchRequest]],
+    log: AnswerLog,
+    timeout_seconds: float,
+    most: int,
+    *,
+    alone: bool,
 ) -> None:
-    gate = asyncio.Semaphore(MOST_COROUTINES)
+    gate = asyncio.Semaphore(most)
     done = 0
 
     async def one(place: int, request: BatchRequest) -> None:
@@ -188,9 +195,10 @@ async def _all_at_once(
 
 def _outcome(call: _Handler, request: BatchRequest) -> dict[str, Any]:
     """Call a function; return its answer, or its failure."""
-    began = time.monotonic()
+    began, cpu_began = time.monotonic(), time.thread_time()
     try:
-        return {**_answer_of(call(request)), "seconds": _since(began)}
+        found = _answer_of(call(request))
+        return {**found, "seconds": _since(began), "cpu": round(time.thread_time() - cpu_began, 6)}
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the boundary, as above
         return _failure_of(error, time.monotonic() - began)
 

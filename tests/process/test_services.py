@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -201,6 +202,23 @@ def test_a_killed_call_goes_on(tmp_path: Path) -> None:
     processor.process_batch_chunked(given[:2])
     assert sorted(asked.read_text().split()) == ["a", "a", "b", "b"]
     assert list((tmp_path / "out" / "answers").iterdir()) == []
+
+
+def test_the_program_shown_runs(tmp_path: Path) -> None:
+    """That of docs/services.md, whose handler lies in the script."""
+    (shown,) = re.findall(r"```python\n(.*?)```", (HOME / "docs" / "services.md").read_text(), re.DOTALL)
+    (tmp_path / "shown.py").write_text(shown)
+    command = [sys.executable, str(tmp_path / "shown.py")]
+    ended = subprocess.run(command, cwd=tmp_path, check=False, timeout=DEADLINE_SECONDS, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    *results, last = ended.stdout.splitlines()
+    assert results == [
+        "0 True One [9.0] None",
+        "1 False None None ValueError: There is nothing to summarize.",
+        "2 True Three [12.0] None",
+        "3 True One [9.0] None",
+    ]
+    assert "'validation': {'count': 1" in last
 
 
 @pytest.mark.parametrize(
