@@ -1,9 +1,8 @@
-"""Requests answered by handlers that are good, fail, hang and end their process; every mode and every switch."""
+"""Requests answered in processes by handlers that are good, fail, hang and end their process; a call that is killed."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import subprocess
 import sys
@@ -18,10 +17,7 @@ from pyprocessor.services import (
     BatchProcessor,
     BatchRequest,
     BatchResult,
-    EnterpriseBatchProcessor,
-    OptimizedBatchProcessor,
 )
-from pyprocessor.services.processors import MOST_IN_MEMORY
 from tests.process import answering
 from tests.waiting import DEADLINE_SECONDS
 
@@ -68,18 +64,14 @@ def test_each_failure_is_that_of_one_request() -> None:
     assert processor.generate_performance_report()["error_analysis"]["total_errors"] == len(bad)
 
 
-def test_coroutines_and_functions_without_a_name() -> None:
-    """A coroutine that hangs is one failure; a function within another is sent as it is; a running loop may wait."""
-    found = BatchProcessor(handler=answering.answer_later, timeout=1).process_batch_parallel(
-        requests("a", "hang", "raise value")
-    )
-    assert kinds(found) == [None, "timeout", "validation"]
-    suffix = "!"
+def test_coroutines_while_an_event_loop_runs() -> None:
+    """One that hangs is one failure; the loop of the caller waits."""
 
     async def main() -> list[BatchResult]:
-        return BatchProcessor(handler=lambda request: request.prompt + suffix).process_batch_chunked(requests("a", "b"))
+        processor = BatchProcessor(handler=answering.answer_later, timeout=1)
+        return processor.process_batch_parallel(requests("a", "hang", "raise value"))
 
-    assert [result.content for result in asyncio.run(main())] == ["a!", "b!"]
+    assert kinds(asyncio.run(main())) == [None, "timeout", "validation"]
 
 
 def test_a_task_may_answer(tmp_path: Path) -> None:
@@ -96,7 +88,6 @@ def test_the_order_of_sequential_and_of_priorities(tmp_path: Path) -> None:
     """One after the other as given; with priorities the highest number first, in work as in the list of results."""
     path = tmp_path / "order"
     processor = AdvancedBatchProcessor(1, 1, handler=answering.answer)
-    assert processor.process_single_request(BatchRequest("s", "hello")).content == "s: hello"
     processor.process_batch_sequential(requests(*[f"append {path}"] * 4))
     assert path.read_text().split() == ["0", "1", "2", "3"]
     path.unlink()
@@ -104,79 +95,6 @@ def test_the_order_of_sequential_and_of_priorities(tmp_path: Path) -> None:
     given = [BatchRequest(name, f"append {path}", metadata={"rank": rank}) for name, rank in ranks.items()]
     found = processor.process_batch_with_priority(given, "rank")
     assert [result.id for result in found] == path.read_text().split() == ["b", "e", "d", "a", "c"]
-
-
-def test_an_optimized_processor_asks_once_and_apart(tmp_path: Path) -> None:
-    """Each of its switches, and load balancing, decides what is asked and in which chunks."""
-    path = tmp_path / "asked"
-    same = [BatchRequest(str(n), f"append {path}", profile_name=f"p{n % 2}") for n in range(6)]
-    processor = OptimizedBatchProcessor(handler=answering.answer, max_workers=1)
-    assert [result.id for result in processor.process_batch_optimized(same)] == [request.id for request in same]
-    assert sorted(path.read_text().split()) == ["0", "1"]
-    assert processor.performance_metrics["chunks"] == 2
-    again = processor.process_batch_optimized(same)
-    assert all(result.success and result.metadata == {"cached": True} for result in again)
-    assert processor.performance_metrics["cache_hit_rate"] == pytest.approx(10 / 12)
-    assert len(path.read_text().split()) == 2
-    processor.optimization_config |= {"enable_caching": False, "enable_profile_grouping": False}
-    processor.process_batch_optimized(same)
-    assert len(path.read_text().split()) == 8
-    assert processor.performance_metrics["chunks"] == 3
-    processor.optimization_config["enable_caching"] = True
-    of_another = [BatchRequest("x", f"append {path}", tenant="other", profile_name="p0")]
-    processor.process_batch_optimized(of_another)
-    processor.optimization_config["shared_cache"] = True
-    processor.process_batch_optimized([*of_another, *of_another])
-    assert path.read_text().split()[8:] == ["x", "x"]
-
-
-@pytest.mark.parametrize("switched", [True, False])
-def test_what_is_in_memory_is_bounded(switched: bool) -> None:
-    """More than so many requests are given to the engine in parts, unless the switch is off; a chunk each here."""
-    many = [BatchRequest(str(n), str(n)) for n in range(MOST_IN_MEMORY + 1)]
-    processor = OptimizedBatchProcessor(
-        handler=answering.answer,
-        batch_size=2 * MOST_IN_MEMORY,
-        max_workers=1,
-        enable_memory_optimization=switched,
-        enable_load_balancing=False,
-    )
-    assert all(result.success for result in processor.process_batch_optimized(many))
-    assert processor.performance_metrics["chunks"] == 1 + switched
-
-
-def test_an_enterprise_limits_audits_and_watches(tmp_path: Path) -> None:
-    """Limits are refused with their numbers before anything is asked, the rate waits, and each switch can be off."""
-    processor = EnterpriseBatchProcessor(
-        handler=answering.answer,
-        max_workers=1,
-        output=tmp_path,
-        rate_limit_requests=4,
-        rate_limit_window=0.5,
-        max_requests_per_tenant=5,
-    )
-    with pytest.raises(ValueError, match=r"^The batch has 10,001 requests, of 10,000 that are allowed\.$"):
-        processor.process_batch_enterprise([BatchRequest("n", "n")] * 10_001)
-    with pytest.raises(ValueError, match=r"^The tenant 'press' has 6 requests in it, of 5 that are allowed\.$"):
-        processor.process_batch_enterprise(requests(*"abcdef", tenant="press"))
-    given = [*requests("a", "raise value", "b", tenant="press"), *requests("a", "c", tenant="film")]
-    assert kinds(processor.process_batch_enterprise(given)) == [None, "validation", None, None, None]
-    seen = processor.monitoring_data
-    assert (seen["batches"], seen["refused_batches"], seen["requests"], seen["failed"]) == (1, 2, 5, 1)
-    assert seen["by_tenant"]["press"]["failed"] == 1
-    assert processor.performance_metrics["chunks"] == 3  # the first four are of two tenants
-    events = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text().splitlines()]
-    assert [event["event"] for event in events] == [
-        *("refused", "refused", "begun", "answered", "failed", "answered", "answered", "answered")
-    ]
-    assert list(processor.audit_log) == events
-    off = {f"enable_{name}": False for name in ("rate_limiting", "audit_logging", "monitoring", "tenant_isolation")}
-    waits = seen["rate_limit_waits"]
-    processor.enterprise_config |= off
-    processor.optimization_config["enable_caching"] = False
-    processor.process_batch_enterprise(given)
-    assert (len(processor.audit_log), seen["batches"], seen["rate_limit_waits"]) == (len(events), 1, waits)
-    assert processor.performance_metrics["chunks"] == 4
 
 
 def test_a_killed_call_goes_on(tmp_path: Path) -> None:

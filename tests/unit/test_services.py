@@ -7,7 +7,7 @@ import random
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyprocessor.publish.answers import AnswerLog, read_answers
@@ -69,6 +69,7 @@ def test_the_key_of_an_answer() -> None:
     assert key_of(one, "h", shared=True) == key_of(others[1], "h", shared=True)
 
 
+@settings(max_examples=40)
 @given(PLACED, st.integers(1, 20), st.integers(1, 8))
 def test_chunks_hold_each_request_once(placed: list[tuple[int, BatchRequest]], most: int, chunks: int) -> None:
     """As they come, or by cost: no chunk has more than it may, and nothing is lost."""
@@ -88,6 +89,7 @@ def test_chunks_by_cost_are_near_equal() -> None:
     assert [len(group) for group in grouped(placed, lambda request: len(request.prompt))] == [1, 10]
 
 
+@settings(max_examples=40)
 @given(st.text(max_size=1200))
 def test_requests_are_not_larger_than_predicted(text: str) -> None:
     """Whatever escapes their characters need."""
