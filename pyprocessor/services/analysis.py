@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pyprocessor.models.requests import BatchResult
+from pyprocessor.workers.requests import BatchResult
 
 NO_METRICS: Mapping[str, Any] = {
     "total_requests": 0,

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 
-from pyprocessor.models.requests import BatchRequest, BatchResult
+from pyprocessor.workers.requests import BatchRequest, BatchResult
 
 DEFAULT_SIZE = 1000
 DEFAULT_EXPIRY_SECONDS = 3600.0

@@ -8,8 +8,8 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 
-from pyprocessor.models.requests import BatchRequest, BatchResult
 from pyprocessor.services.running import MOST_REQUEST_BYTES, Chunk
+from pyprocessor.workers.requests import BatchRequest, BatchResult
 
 Place = int
 Placed = tuple[Place, BatchRequest]

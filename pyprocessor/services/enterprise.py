@@ -11,10 +11,10 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pyprocessor.models.requests import BatchRequest, BatchResult
 from pyprocessor.models.wording import utc
 from pyprocessor.services.processors import OptimizedBatchProcessor
 from pyprocessor.services.rate_limiter import RateLimiter
+from pyprocessor.workers.requests import BatchRequest, BatchResult
 
 MOST_EVENTS = 10_000
 """Of the audit trail, in memory."""

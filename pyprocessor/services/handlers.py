@@ -11,10 +11,10 @@ from typing import Any
 
 from pyprocessor.errors import JobError, UsageError
 from pyprocessor.models.extras import check_installed
-from pyprocessor.models.requests import BatchRequest
 from pyprocessor.tasks.enhance import ChatBackend, Enhancing
 from pyprocessor.tasks.params import params_as
 from pyprocessor.tasks.registry import offered
+from pyprocessor.workers.requests import BatchRequest
 
 MOST_PICKLED_BYTES = 256 << 10
 HandlerGiven = Callable[[BatchRequest], Any] | str | Mapping[str, Any] | None

@@ -11,7 +11,6 @@ from typing import Any
 
 from pyprocessor.errors import UsageError
 from pyprocessor.intake.paths import AnyPath
-from pyprocessor.models.requests import BatchRequest, BatchResult
 from pyprocessor.services import analysis
 from pyprocessor.services.cache import DEFAULT_EXPIRY_SECONDS, DEFAULT_SIZE, Key, ResultCache, as_cached, key_of
 from pyprocessor.services.chunking import Learned, Place, Placed, by_cost, bytes_of, grouped, in_order
@@ -19,6 +18,7 @@ from pyprocessor.services.handlers import HandlerGiven, handler_of
 from pyprocessor.services.running import MOST_REQUEST_BYTES, Chunk, Runner, result_of
 from pyprocessor.taskqueue import DEFAULT_MEMORY_LIMIT_MB
 from pyprocessor.workers.answering import failure
+from pyprocessor.workers.requests import BatchRequest, BatchResult
 
 SEQUENTIAL_BELOW = 10
 PARALLEL_BELOW = 100

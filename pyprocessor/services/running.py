@@ -21,7 +21,6 @@ from typing import Any, TypeVar
 
 from pyprocessor.errors import OutputUnwritable, UsageError
 from pyprocessor.intake.paths import AnyPath
-from pyprocessor.models.requests import BatchRequest, BatchResult
 from pyprocessor.publish.answers import read_answers
 from pyprocessor.publish.partials import discard
 from pyprocessor.services.handlers import Handler
@@ -29,6 +28,7 @@ from pyprocessor.taskqueue import BatchProcessor as Queue
 from pyprocessor.taskqueue import TaskFailure, create_batch_processor
 from pyprocessor.tasks.call import AnswerRequests
 from pyprocessor.workers.answering import failure, failure_kind
+from pyprocessor.workers.requests import BatchRequest, BatchResult
 
 T = TypeVar("T")
 QUEUE = "requests"

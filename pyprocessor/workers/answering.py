@@ -2,17 +2,16 @@
 
 A function is called in a few threads, coroutines all at once. Each answer is written down as it comes
 (`publish/answers`), so that the end of the process costs only the requests that it had in hand.
+
+As `workers/call_main` it imports next to nothing.
 """
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import inspect
 import json
 import math
 import os
-import pickle
 import sys
 import threading
 import time
@@ -24,14 +23,15 @@ from importlib import import_module
 from typing import Any
 
 from pyprocessor.errors import FailureKind, JobError
-from pyprocessor.models.requests import BatchRequest
-from pyprocessor.models.wording import duration, one_line, sentence
 from pyprocessor.publish.answers import AnswerLog
 from pyprocessor.workers.call_main import progress
+from pyprocessor.workers.requests import BatchRequest
 
 MOST_COROUTINES = 64
 """At once in one process."""
 LONGEST_ERROR = 1000
+_ASYNC = 0x80
+"""`inspect.CO_COROUTINE`."""
 _KINDS = (
     (TimeoutError, "timeout"),
     (MemoryError, "memory"),
@@ -65,9 +65,9 @@ def answer(
     todo = [(place, BatchRequest(*fields)) for place, *fields in requests]
     written = AnswerLog(log)
     try:
-        if inspect.iscoroutinefunction(getattr(call, "func", call)) or inspect.iscoroutinefunction(
-            getattr(call, "__call__", None)  # noqa: B004 - of an object whose `__call__` is async
-        ):
+        if _is_async(call):
+            import asyncio
+
             most = 1 if at_once == 1 else MOST_COROUTINES
             asyncio.run(_all_at_once(call, todo, written, timeout_seconds, most, alone=alone))
         else:
@@ -78,7 +78,13 @@ def answer(
 
 def failure(kind: str, text: str, seconds: float = 0.0) -> dict[str, Any]:
     """Return the answer to a request that failed."""
-    return {"error": sentence(text, LONGEST_ERROR), "kind": kind, "seconds": round(seconds, 6)}
+    return {"error": _sentence(text), "kind": kind, "seconds": round(seconds, 6)}
+
+
+def _sentence(text: str) -> str:
+    line = " ".join(text.split())
+    line = line if len(line) <= LONGEST_ERROR else f"{line[: LONGEST_ERROR - 3]}..."
+    return line if line.endswith((".", "!", "?")) else f"{line}."
 
 
 def failure_kind(kind: FailureKind | None) -> str:
@@ -160,6 +166,13 @@ class _Threads:
             self._changed.notify()
 
 
+def _is_async(call: Any) -> bool:
+    """Whether a function, a partial one, or the `__call__` of an object is async."""
+    call = getattr(call, "func", call)
+    code = getattr(call, "__code__", None) or getattr(type(call).__call__, "__code__", None)
+    return code is not None and bool(code.co_flags & _ASYNC)
+
+
 async def _all_at_once(
     call: _Handler,
     todo: list[tuple[int, BatchRequest]],
@@ -169,6 +182,8 @@ async def _all_at_once(
     *,
     alone: bool,
 ) -> None:
+    import asyncio
+
     gate = asyncio.Semaphore(most)
     done = 0
 
@@ -220,7 +235,7 @@ def _answer_of(value: Any) -> dict[str, Any]:
     content, vector, metadata = value.get("content"), value.get("hrv_vector"), value.get("metadata")
     if value.get("success", True) is False or value.get("error"):
         error = value.get("error") or "The handler says that it failed, and not why."
-        return {"error": sentence(str(error), LONGEST_ERROR), "kind": _kind_of_text(str(error)), "metadata": metadata}
+        return {"error": _sentence(str(error)), "kind": _kind_of_text(str(error)), "metadata": metadata}
     if not isinstance(content, str):
         raise _wrong_type(f"{type(content).__name__} as its content")
     if vector is not None:
@@ -240,13 +255,13 @@ def _wrong_type(what: str) -> TypeError:
 
 
 def _late(timeout_seconds: float, seconds: float) -> dict[str, Any]:
-    return failure("timeout", f"The handler did not answer within {duration(timeout_seconds)}.", seconds)
+    return failure("timeout", f"The handler did not answer within {timeout_seconds:g} s.", seconds)
 
 
 def _failure_of(error: BaseException, seconds: float) -> dict[str, Any]:
     if isinstance(error, JobError):
         return failure(failure_kind(error.kind), str(error), seconds)
-    text = one_line(str(error))
+    text = str(error)
     kind = next((kind for kinds, kind in _KINDS if isinstance(error, kinds)), None) or _kind_of_text(text)
     said = text if isinstance(error, TypeError) and text.startswith("The handler answered") else ""
     return failure(kind, said or f"{type(error).__name__}{f': {text}' if text else ''}", seconds)
@@ -271,6 +286,8 @@ def _found(handler: Mapping[str, Any]) -> _Handler:
     if "chat" in handler:
         return partial(_chat, handler["chat"])
     if "pickled" in handler:
+        import pickle
+
         found: Any = pickle.loads(base64.b64decode(handler["pickled"]))  # noqa: S301 - the caller's own function
     else:
         module, _, path = handler["function"].partition(":")

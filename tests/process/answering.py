@@ -7,7 +7,7 @@ import os
 import time
 from typing import Any
 
-from pyprocessor.models.requests import BatchRequest
+from pyprocessor.workers.requests import BatchRequest
 
 
 def answer(request: BatchRequest) -> Any:

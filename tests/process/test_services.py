@@ -57,7 +57,7 @@ def test_each_failure_is_that_of_one_request() -> None:
     assert said["raise value"] == "ValueError: No luck today."
     assert said["exit"] is not None
     assert "ended its process, 2 times" in said["exit"]
-    assert said["hang"] == "The handler did not answer within 2.0 s."
+    assert said["hang"] == "The handler did not answer within 2 s."
     assert said["number"] is not None
     assert said["number"].startswith("The handler answered int; it has to answer a text")
     assert processor.performance_metrics["failed_requests"] == len(bad)
