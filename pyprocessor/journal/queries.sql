@@ -106,6 +106,9 @@ WHERE state = 'succeeded' AND task = :task AND seq > :after ORDER BY seq LIMIT :
 -- name: count_to_come
 SELECT count(*) FROM jobs WHERE state IN ('waiting', 'pending') AND origin = 'submitted'
 
+-- name: count_waiting_of
+SELECT count(*) FROM jobs WHERE state IN ('waiting', 'pending') AND origin = 'submitted' AND tenant = :tenant
+
 -- name: any_submitted
 SELECT 1 FROM jobs WHERE origin <> 'folder' LIMIT 1
 

@@ -128,6 +128,10 @@ class JournalReader:
         """How many submitted jobs are to be done, now or later."""
         return int(self._database.rows("count_to_come", {})[0][0])
 
+    def waiting_of(self, tenant: str) -> int:
+        """How many submitted jobs of a tenant have not begun."""
+        return int(self._database.rows("count_waiting_of", {"tenant": tenant})[0][0])
+
     def pending(self) -> Iterator[JobRow]:
         """The jobs of no folder that could be done now, in the order in which they were submitted."""
         return self._stream(JobRow, "jobs_waiting_for_nothing")
