@@ -36,6 +36,7 @@ _COMMANDS = {
     "profiles": ("pyprocessor.cli.profiles", "List, show and check profiles."),
     "prune": ("pyprocessor.cli.prune", "Export finished jobs, then forget them."),
     "report": ("pyprocessor.cli.control", "Sum up the last run of an output folder."),
+    "retry": ("pyprocessor.cli.dead", "Do all jobs again that failed for good."),
     "run": ("pyprocessor.cli.task_run", "Do a task with each file of a folder."),
     "tasks": ("pyprocessor.cli.tasks", "List the kinds of work, and what each takes."),
 }
