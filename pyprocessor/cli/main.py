@@ -24,6 +24,7 @@ from pyprocessor.cli.session import INTERRUPTED, Session, Terminated, code_of_st
 from pyprocessor.errors import ExitCode, OutputBusy, PyprocessorError
 
 _COMMANDS = {
+    "audit": ("pyprocessor.cli.audit", "Export who had what done; prove the records."),
     "chunk": ("pyprocessor.cli.chunk", "Cut one source, or work on it, in chunks."),
     "jobs": ("pyprocessor.cli.jobs", "List single jobs, show, cancel or redo some."),
     "pause": ("pyprocessor.cli.control", "Have a run start nothing more, until resumed."),

@@ -14,6 +14,9 @@ WHERE id = :run_id
 -- name: last_run
 SELECT * FROM runs WHERE id > 0 ORDER BY id DESC LIMIT 1
 
+-- name: all_runs
+SELECT * FROM runs ORDER BY id
+
 -- name: open_runs
 SELECT * FROM runs WHERE ended_at IS NULL ORDER BY id
 

@@ -65,6 +65,10 @@ class JournalReader:
         """The newest run, or None."""
         return self._one(RunRow, "last_run")
 
+    def runs(self) -> Iterator[RunRow]:
+        """All runs, oldest first; number 0 stands for what is done between runs."""
+        return iter(self._all(RunRow, "all_runs"))
+
     def open_runs(self) -> tuple[RunRow, ...]:
         """Runs without an end: running now, or killed."""
         return self._all(RunRow, "open_runs")

@@ -23,9 +23,10 @@ from tests.process.queues import Queue
 
 WORK_SECONDS = float(os.environ.get("TENANT_SECONDS", "60"))
 WEIGHTS = {"studio": 3.0, "press": 1.0, "guest": 1.0}
-CLIPS = [Clip(640, 360, seconds, 25) for seconds in (2, 4, 8)]
-CALLS = (0.05, 0.2, 0.8)
-"""CPU-seconds of each call; all are expected to take as long, so that what was measured decides."""
+CLIPS = [Clip(320, 180, seconds, 25) for seconds in (1, 2, 4)]
+CALLS = (0.05, 0.1, 0.3)
+"""CPU-seconds of each call; all are expected to take as long, so that what was measured decides. No job is so long that
+three times its work, as a weight of 3 is owed for one of another tenant, is much of a minute."""
 LOOK_SECONDS = 0.2
 WITHIN = 0.10
 
@@ -82,12 +83,12 @@ def _jobs(tenant: str, clips: Sequence[Path], rounds: int) -> list[dict[str, obj
 
 
 def _run(place: Path, begun: Sequence[object], later: Sequence[object]) -> Spans:
-    """The attempts of a run; what comes `later` is submitted once a third of what was `begun` is done."""
+    """The attempts of a run; what comes `later` is submitted once a quarter of what was `begun` is done."""
     queue = Queue(place)
     queue.submit(*begun)
     profile = load("fast", environment={}).profile
     shares = tuple((name, TenantSettings(weight=weight)) for name, weight in WEIGHTS.items())
-    joining = threading.Thread(target=_join, args=(queue, len(begun) // 3, later)) if later else None
+    joining = threading.Thread(target=_join, args=(queue, len(begun) // 4, later)) if later else None
     if joining is not None:
         joining.start()
     queue.run(profile=replace(profile, batch=replace(profile.batch, tenants=shares)))
