@@ -187,7 +187,8 @@ class Transitions:
 
     def _took(self, job: RunningJob, usage: Usage | None) -> None:
         """Charge the job's tenant with what an attempt took, as far as that was measured."""
-        self.queue.settle(job.job_id, usage.cpu_seconds if usage is not None else job.used_cpu_seconds)
+        seconds = usage.cpu_seconds if usage is not None else job.used_cpu_seconds
+        self.notice("warning", self.queue.settle(job.job_id, seconds))
 
     def ended(self, job: RunningJob, outcome: Outcome, usage: Usage | None, now: float, *, alone: bool = False) -> None:
         """Finish or queue again a job whose attempt ended without an output, `alone` if nothing ran beside it."""

@@ -105,7 +105,7 @@ class Packing:
         left = self.ready.wall_seconds(self.cores)
         target = max(MIN_BATCH_SECONDS, min(estimation.target_batch_seconds, left / (2 * all_slots)) * share)
         most = max(1, int(estimation.max_batch_size * share))
-        shared = self.ready.shared
+        shared = self.ready.order.shared
         if shared:
             target = min(target, SHARED_BATCH_SECONDS)
         while len(self.taken) < most:

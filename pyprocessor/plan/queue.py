@@ -126,11 +126,6 @@ class ReadyQueue:
         kinds = {(band[0], tenant) for band, tenant in self._heaps}
         return len(kinds) <= 1 and not any(self._tenants.limited(tenant) for _, tenant in kinds)
 
-    @property
-    def shared(self) -> bool:
-        """Whether jobs of several tenants wait."""
-        return len({tenant for _, tenant in self._heaps}) > 1
-
     def longer_than(self, cpu_seconds: float) -> list[QueuedJob]:
         """All jobs that could start now and are predicted to take more CPU-seconds, in no order."""
         longer: list[QueuedJob] = []
@@ -269,6 +264,11 @@ class JobQueue:
         return len(self._late)
 
     @property
+    def untimely(self) -> int:
+        """How many of these are left because of their time."""
+        return sum(not self._tenants.spent(job.tenant) for job in self._late)
+
+    @property
     def next_due(self) -> float:
         """Monotonic time at which the next retry is due; infinity without one."""
         return self._retries[0][0] if self._retries else math.inf
@@ -312,17 +312,17 @@ class JobQueue:
         else:
             self._place(job)
 
-    def settle(self, job_id: str, cpu_seconds: float) -> None:
-        """Charge a job's tenant with what an attempt took; once that is too much, the rest is left for another run.
-
-        Nothing is charged where the job is not in hand, or was settled before.
-        """
+    def settle(self, job_id: str, cpu_seconds: float) -> str | None:
+        """Charge a job's tenant with what an attempt took, once; returns a sentence where the rest is left for another
+        run, since that is too much."""
         for queue in (self.ready, self.waiting):
             tenant = queue.order.settle(job_id, cpu_seconds)
             if tenant is not None and self._tenants.spent(tenant):
                 others = (*self._alone, *(job for _, _, job in self._retries))
                 left = [job.job_id for job in (*self.ready, *self.waiting, *others) if job.tenant == tenant]
                 self._late += filter(None, map(self.drop, left))
+                return self._tenants.note(tenant, len(left)) if left else None
+        return None
 
     def _of(self, job: QueuedJob) -> ReadyQueue:
         return self.waiting if job.waits else self.ready
@@ -357,9 +357,7 @@ class JobQueue:
             if (job := queue.take(lost)) is not None:
                 return job
         found = next((job for job in self._alone if lost(job)), None)
-        if found is not None:
-            self._alone.remove(found)
-        return found
+        return found and self.drop(found.job_id)
 
     def drop(self, job_id: str) -> QueuedJob | None:
         """Remove and return a job, wherever it waits; None where it does not."""

@@ -16,7 +16,7 @@ from pyprocessor.errors import UsageError
 from pyprocessor.jobs.priorities import Band, Standing, standing
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.models import BatchSettings, TenantSettings, UnknownTenants
-from pyprocessor.models.wording import one_line
+from pyprocessor.models.wording import count, one_line
 
 _NO_LIMITS = TenantSettings()
 _Place = tuple[Standing, float, str, Band]
@@ -43,13 +43,13 @@ def refuse(tenants: Iterable[str], settings: BatchSettings, waiting: Callable[[s
 
     `waiting` says how many jobs of a tenant were submitted before and have not begun.
     """
-    for tenant, count in Counter(tenants).items():
+    for tenant, more in Counter(tenants).items():
         if why := unknown(tenant, settings):
             raise UsageError(f"A job is refused: {why}")
         most = dict(settings.tenants).get(tenant, _NO_LIMITS).max_waiting
-        if most is not None and (before := waiting(tenant)) + count > most:
+        if most is not None and (before := waiting(tenant)) + more > most:
             raise UsageError(
-                f"{count:,} more are refused: of {named(tenant)} {most:,} may wait at most (`max_waiting`), and "
+                f"{more:,} more are refused: of {named(tenant)} {most:,} may wait at most (`max_waiting`), and "
                 f"{before:,} do; submit them once fewer wait."
             )
 
@@ -106,6 +106,14 @@ class Tenants:
         running = f", and {account.claimed:,.0f} more for what is in hand" if account.jobs else ""
         return f"{named(tenant)} may use {most:,.0f} CPU-seconds in a run, and has used {account.used:,.0f}{running}"
 
+    def note(self, tenant: str, left: int) -> str:
+        """A sentence about a tenant that has used all it may, and so many jobs of it that wait."""
+        account = self.account(tenant)
+        return (
+            f"Of {named(tenant)} nothing more is started in this run: of {account.limits.max_cpu_seconds or 0:,.0f} "
+            f"CPU-seconds {account.used:,.0f} are used, and {count(left, 'job')} wait for the next run."
+        )
+
 
 class TenantOrder:
     """In which order the jobs of one queue's bands and tenants stand."""
@@ -145,6 +153,11 @@ class TenantOrder:
         """No more of this band and tenant wait."""
         del self._places[bisect.bisect_left(self._places, self._place(band, tenant))]
         self._bands[tenant].remove(band)
+
+    @property
+    def shared(self) -> bool:
+        """Whether jobs of several tenants wait."""
+        return len({tenant for _, _, tenant, _ in self._places}) > 1
 
     @property
     def newcomers(self) -> bool:
