@@ -183,7 +183,8 @@ class TenantOrder:
         account = self._tenants.account(job.tenant)
         account.jobs += 1
         account.claimed += job.cpu_seconds
-        self._level = self._given[job.tenant]
+        # One that runs alone is of a tenant that may never have waited here.
+        self._level = self._given.setdefault(job.tenant, self._level)
         self._charge(job.tenant, job.cpu_seconds)
 
     def settle(self, job_id: str, cpu_seconds: float) -> str | None:

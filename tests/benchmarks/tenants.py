@@ -47,7 +47,7 @@ def measure(folder: Path) -> Iterator[str]:
     (place := folder / "alone").mkdir()
     each = _run(place, _jobs("one", clips, 1), [])["one"]
     took = sum(cpu for *_, cpu in each)
-    # Of what is done until the first has nothing left; the others have work beyond that.
+    # The others have work beyond what is done until the first has nothing left.
     rounds = {tenant: max(2, round(WORK_SECONDS * share / took)) for tenant, share in _work().items()}
     (place := folder / "shared").mkdir()
     begun, later = [], []
@@ -56,7 +56,8 @@ def measure(folder: Path) -> Iterator[str]:
     spans = _run(place, begun, later)
     joined = min(start for start, *_ in spans["guest"])
     longest = max(end - start for each in spans.values() for start, end, _ in each)
-    over = min(max(start for start, *_ in each) for each in spans.values())
+    # Near its end a tenant has nothing that waits, and the others are given its part.
+    over = min(sorted(start for start, *_ in each)[len(each) * 4 // 5] for each in spans.values())
     first = min(start for start, *_ in spans["studio"])
     yield f"one round of {len(each)} jobs takes {took:.1f} CPU-seconds; the longest took {longest:.1f} s"
     yield from _table("until the third joins", spans, ("studio", "press"), first, joined)

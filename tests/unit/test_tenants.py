@@ -166,8 +166,8 @@ def test_a_job_that_runs_alone_is_charged_too() -> None:
     """It stands in a list of its own, and its tenant pays for it."""
     queue = queue_of(small=TenantSettings(max_cpu_seconds=5.0))
     queue.add(replace(job("alone", "small"), alone=True))
-    queue.add(job("next", "small"))
     assert queue.take_alone() is not None
+    queue.add(job("next", "small"))
     queue.settle("alone", 6.0)
     assert len(queue) == queue.late == 1
 
