@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from itertools import islice
 
 import click
 
 from pyprocessor.cli.control import Contact, hand_over
+from pyprocessor.cli.dead import DEAD, Wanted, of_kinds, of_tenants
 from pyprocessor.cli.session import Session, print_result, standard_output
 from pyprocessor.control.client import Request, Verb
 from pyprocessor.errors import UsageError
@@ -48,27 +48,35 @@ def jobs(ctx: click.Context) -> None:
 @click.option(
     "--state", "states", multiple=True, type=click.Choice([str(state) for state in JobState]), help="Only these."
 )
+@click.option("--dead", is_flag=True, help="Those that failed for good or were set aside.")
 @click.option("--task", metavar="NAME", help="Only jobs of this task.")
+@of_tenants
+@of_kinds
 @click.option("--limit", metavar="N", type=click.IntRange(min=1), help="At most so many.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.pass_obj
 def list_jobs(
-    session: Session, output: str, states: tuple[str, ...], task: str | None, limit: int | None, as_json: bool
+    session: Session,
+    output: str,
+    states: tuple[str, ...],
+    dead: bool,
+    task: str | None,
+    tenants: tuple[str, ...],
+    kinds: tuple[str, ...],
+    limit: int | None,
+    as_json: bool,
 ) -> None:
     """List jobs in the order in which they came: id, state, task, name, and why."""
+    wanted = Wanted(
+        frozenset((*map(JobState, states), *(DEAD if dead else ()))), [task] if task else (), tenants, kinds
+    )
     with JournalReader.read_only(Contact(output).folder) as journal:
-        found = _select(journal, frozenset(map(JobState, states)), task)
+        found = wanted.of(journal)
         session.answered = True
         with standard_output() as stream:
             for row in islice(found, limit):
                 stream.write(json.dumps(report.entry(row)) if as_json else encodable(report.line(row), stream))
                 stream.write("\n")
-
-
-def _select(journal: JournalReader, states: frozenset[JobState], task: str | None) -> Iterator[JobRow]:
-    # One state has an index.
-    rows = journal.jobs(next(iter(states))) if len(states) == 1 else journal.jobs()
-    return (row for row in rows if (not states or row.state in states) and task in (None, row.task))
 
 
 @jobs.command()

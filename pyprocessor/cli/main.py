@@ -24,6 +24,7 @@ from pyprocessor.cli.session import INTERRUPTED, Session, Terminated, code_of_st
 from pyprocessor.errors import ExitCode, OutputBusy, PyprocessorError
 
 _COMMANDS = {
+    "audit": ("pyprocessor.cli.audit", "Export who had what done; prove the records."),
     "chunk": ("pyprocessor.cli.chunk", "Cut one source, or work on it, in chunks."),
     "jobs": ("pyprocessor.cli.jobs", "List single jobs, show, cancel or redo some."),
     "pause": ("pyprocessor.cli.control", "Have a run start nothing more, until resumed."),
@@ -36,6 +37,7 @@ _COMMANDS = {
     "profiles": ("pyprocessor.cli.profiles", "List, show and check profiles."),
     "prune": ("pyprocessor.cli.prune", "Export finished jobs, then forget them."),
     "report": ("pyprocessor.cli.report", "Sum up the last runs, and say what to change."),
+    "retry": ("pyprocessor.cli.dead", "Do all jobs again that failed for good."),
     "run": ("pyprocessor.cli.task_run", "Do a task with each file of a folder."),
     "tasks": ("pyprocessor.cli.tasks", "List the kinds of work, and what each takes."),
 }

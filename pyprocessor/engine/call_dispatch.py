@@ -16,7 +16,7 @@ from pyprocessor.engine.dispatch import Dispatch
 from pyprocessor.errors import FailureKind
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.jobs.running_job import RunningJob
-from pyprocessor.models import Batch
+from pyprocessor.models import Batch, JobState
 from pyprocessor.plan import admission, resources
 from pyprocessor.plan.admission import Conditions, Surroundings, Wait
 from pyprocessor.plan.ahead import (
@@ -40,6 +40,12 @@ def is_held_up(process: BatchProcess, now: float, *, waiting: int = 1) -> bool:
     if oldest is None or not _takes_long(oldest, now) or len(process.jobs) < process.batch.slots + waiting:
         return False
     return sum(_takes_long(job, now) for job in process.running) >= process.batch.slots
+
+
+def _is_far_ahead(process: BatchProcess) -> bool:
+    """Whether it has work for long beyond what it has begun."""
+    left = (job.queued.wall_seconds(1) for job in process.jobs.values() if job.state is JobState.ASSIGNED)
+    return sum(left) > HELD_UP_SECONDS * process.batch.slots
 
 
 def _takes_long(job: RunningJob, now: float) -> bool:
@@ -80,6 +86,8 @@ class CallDispatch(Dispatch):
                 self.transitions.refused(job.job_id, job.name, reason, FailureKind.UNAVAILABLE, job.cpu_seconds)
 
     def _why(self, job: QueuedJob, on: Conditions, *, due: float) -> Wait | None:
+        if not on.closed and (limited := self.queue.shortage(job)):
+            return Wait(limited)
         if job.waits and not job.alone:
             return self._decide(job, 1, on, self._beside_waiting(on), due=due)
         return super()._why(job, on, due=due)
@@ -97,17 +105,26 @@ class CallDispatch(Dispatch):
         return sys.maxsize if most is None else most - sum(process.occupied_slots for process in self.processes)
 
     def _make_way(self) -> None:
-        """Take back what was not begun of a lower priority than the job that is next, so that it is next."""
-        head = self.queue.ready.first()
-        late = [p for p in self.processes if head is not None and not p.waits and p.last_priority > head.priority]
-        if head is None or not late:
+        """Take back what was not begun of a lower priority than the job that is next, so that it is next.
+
+        Where a tenant has come that had nothing, all is taken back that would take long to be begun.
+        """
+        head, order = self.queue.ready.first(), self.queue.ready.order
+        if head is None:
             return
+        came = order.newcomers
         with self.journal.transaction():
-            for process in late:
-                process.last_priority = head.priority
-                for job in [job for job in process.unsent if job.queued.priority > head.priority]:
+            for process in [process for process in self.processes if not process.waits]:
+                shared = came and _is_far_ahead(process)
+                if not shared and process.last_priority <= head.priority:
+                    continue
+                process.last_priority = min(process.last_priority, head.priority)
+                for job in [job for job in process.unsent if shared or job.queued.priority > head.priority]:
                     self.transitions.returned(process.remove(job.job_id))
                 process.ask_back()
+        if came:
+            sent = (job for process in self.processes if not process.waits for job in process.sent)
+            order.admit([job.queued for job in sent if job.state is JobState.ASSIGNED])
 
     def _free_held_up(self, on: Conditions) -> None:
         """Take back what waits behind calls that take far longer than predicted, where slots are free elsewhere."""
@@ -148,6 +165,8 @@ class CallDispatch(Dispatch):
                 continue
             if process.has_next if process.affinity is None else is_held_up(process, on.now, waiting=0):
                 continue
+            if process.occupied_slots >= slots and self._free_slots > 0 and not self._is_short(process):
+                continue  # it would wait there, beside a slot that is free
             head = self.queue.ready.first(self._backends.available)
             if head is None or admission.not_free(head, on, self.queue.ready) is not None:
                 break
@@ -162,6 +181,10 @@ class CallDispatch(Dispatch):
                 taken = more_of_its_kind(self.queue.ready, process.kind, count, each, self._backends.available)
                 taken = [job for job in taken if not self._leave_if_late(job, process.batch.threads, on)]
                 self._give(process, self._backends.given(taken))
+
+    @staticmethod
+    def _is_short(process: BatchProcess) -> bool:
+        return any(jobs_ahead(job.queued) > LEAST_AHEAD for job in itertools.islice(process.jobs.values(), 1))
 
     def _wanted(self, process: BatchProcess, head: QueuedJob, share: float) -> int:
         """How many more jobs such as this one a process is given now."""

@@ -132,8 +132,8 @@ class Run:
                 self._begin()
                 while not self._over():
                     self._turn()
-                if self._queue.late and not self._stopping.stopping:
-                    none_fits = self._stopping.schedule.none_fits(self._queue.late, self._stopping.clock)
+                if (untimely := self._queue.untimely) and not self._stopping.stopping:
+                    none_fits = self._stopping.schedule.none_fits(untimely, self._stopping.clock)
                     self._transitions.notice("warning", none_fits)
                 if not self._stopping.stopping and self.request.limit is None and not self._tally.troubles:
                     with self.journal.transaction():

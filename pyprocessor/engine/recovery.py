@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from pyprocessor.errors import FailureKind, PublishError
 from pyprocessor.intake.details import INTERMEDIATE
+from pyprocessor.journal.audit import BEGUN_BY
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import JobRow
 from pyprocessor.models import InputFolder, JobState, Origin, Outcome, OutcomeKind, OutputFacts, Source, display
@@ -28,6 +29,7 @@ from pyprocessor.publish.seals import seal_at
 from pyprocessor.state.receipt_index import Receipts
 from pyprocessor.state.state_folder import StateFolder
 from pyprocessor.system.left_behind import kill_marked, mark
+from pyprocessor.system.own_process import user_name
 from pyprocessor.system.processes import kill_group, process_identity, wait_gone
 
 SETTLE_SECONDS = 5.0
@@ -52,8 +54,9 @@ def begin_run(journal: Journal, folder: StateFolder, request: RunRequest) -> tup
     known, received = last.id if last is not None else 0, latest_run(folder.receipts)
     behind = received > known or (last is not None and last.ended_at is None)
     with journal.transaction():
-        run_id = journal.begin_run(request.arguments, engine, after=max(known, received))
+        run_id = journal.begin_run(arguments, engine, after=max(known, received))
         journal.note_settings(request.profile)
+        journal.add_event(BEGUN_BY, user_name())
     return run_id, behind
 
 

@@ -39,6 +39,7 @@ from pyprocessor.models import (
 from pyprocessor.models.products import Intent
 from pyprocessor.models.run import Listener, RunRequest
 from pyprocessor.models.wording import memory_size
+from pyprocessor.plan import tenants
 from pyprocessor.plan.queue import JobQueue
 from pyprocessor.publish.partials import discard
 
@@ -72,7 +73,7 @@ class Transitions:
         self._has_made = self._journal.has_children()
         """Whether any job was ever made by another."""
         self.hooks = Hooks(self._profile.hooks, self._logs, self.notice)
-        self.queue = JobQueue()
+        self.queue = JobQueue(self._profile.batch)
         self.backends = Backends(self._journal, self.queue)
         self.divisions = Divisions(self._request, self._journal, self.queue, self.released)
         self.tally = Tally(self.began)
@@ -157,8 +158,7 @@ class Transitions:
     def published(self, job: RunningJob, facts: OutputFacts, usage: Usage | None) -> None:
         """A job succeeded; where its usage was measured the cost model learns from it."""
         assert job.attempt_id is not None
-        job.move(JobState.SUCCEEDED)
-        self.backends.succeeded(job.queued)
+        self._succeeded(job, usage)
         self._journal.succeed(job.job_id, job.attempt_id, facts, usage)
         outcome = Outcome(OutcomeKind.SUCCEEDED, " ".join(facts.notes), result=job.result)
         self.settle(job.job_id, job.name, outcome, job.queued.cpu_seconds)
@@ -167,8 +167,7 @@ class Transitions:
     def completed(self, job: RunningJob, result: str | None, usage: Usage) -> None:
         """A job without products has succeeded."""
         assert job.attempt_id is not None
-        job.move(JobState.SUCCEEDED)
-        self.backends.succeeded(job.queued)
+        self._succeeded(job, usage)
         self._journal.complete(job.job_id, job.attempt_id, result, usage)
         self.settle(job.job_id, job.name, Outcome(OutcomeKind.SUCCEEDED, result=result), job.queued.cpu_seconds)
         self._learn(job, usage, 0)
@@ -177,21 +176,27 @@ class Transitions:
         if usage is not None and job.features is not None and job.source is not None:
             if job.whole is not None:
                 self._calibration.took(job.whole, job.source, job.parts_cpu_seconds + usage.cpu_seconds)
-            self.notice(
-                "warning", self._calibration.observe(job.features, job.source, job.threads, usage, output_bytes)
-            )
+            problem = self._calibration.observe(job.features, job.source, job.threads, usage, output_bytes)
+            self.notice("warning", problem)
             self.reprice()
+
+    def _succeeded(self, job: RunningJob, usage: Usage | None) -> None:
+        job.move(JobState.SUCCEEDED)
+        self._took(job, usage)
+        self.backends.succeeded(job.queued)
+
+    def _took(self, job: RunningJob, usage: Usage | None) -> None:
+        """Charge the job's tenant with what an attempt took, as far as that was measured."""
+        seconds = usage.cpu_seconds if usage is not None else job.used_cpu_seconds
+        self.notice("warning", self.queue.settle(job.job_id, seconds))
 
     def ended(self, job: RunningJob, outcome: Outcome, usage: Usage | None, now: float, *, alone: bool = False) -> None:
         """Finish or queue again a job whose attempt ended without an output, `alone` if nothing ran beside it."""
         if why := self.cancelling.get(job.job_id):
             self._finish(job, Outcome(OutcomeKind.CANCELLED, why), usage)
             return
-        if outcome.kind is OutcomeKind.SHED:
-            self._shed(job, outcome, usage)
-            return
-        if outcome.kind is OutcomeKind.INTERRUPTED:
-            self.returned(job, outcome, usage)
+        if outcome.kind in (OutcomeKind.SHED, OutcomeKind.INTERRUPTED):
+            (self._shed if outcome.kind is OutcomeKind.SHED else self.returned)(job, outcome, usage)
             return
         if outcome.kind is OutcomeKind.SKIPPED and self.row(job.job_id).origin is Origin.SUBMITTED:
             outcome = Outcome(OutcomeKind.FAILED, _CHANGED, FailureKind.BAD_INPUT)  # no scan finds it as it is now
@@ -226,12 +231,11 @@ class Transitions:
     def crashed(self, job: RunningJob, reason: str, now: float) -> None:
         """A job was running in a batch process that died: try it once more, alone, then set it aside."""
         if job.crashes + 1 >= retry.CRASHES_UNTIL_QUARANTINE:
-            then = "so the file is set aside; --retry-failed tries it again."
-            reason = f"{reason} It happened {job.crashes + 1} times, {then}"
+            reason += f" It happened {job.crashes + 1} times, so the file is set aside; --retry-failed tries it again."
             self._finish(job, Outcome(OutcomeKind.QUARANTINED, reason, FailureKind.CRASH), None)
             return
-        outcome = Outcome(OutcomeKind.FAILED, reason, FailureKind.CRASH)
-        self._requeue(job, outcome, None, charge=True, then="It is tried once more, alone.")
+        failed = Outcome(OutcomeKind.FAILED, reason, FailureKind.CRASH)
+        self._requeue(job, failed, None, charge=True, then="It is tried once more, alone.")
         delay = retry.delay_seconds(job.crashes, self._profile.errors, random.random())  # noqa: S311 - jitter
         self.queue.put_back(replace(job.queued, tries=job.queued.tries + 1, alone=True), due=now + delay)
 
@@ -248,11 +252,8 @@ class Transitions:
 
     def _shed(self, job: RunningJob, outcome: Outcome, usage: Usage | None) -> None:
         """Queue a shed job again, with more memory and one thread, later alone; where that fails, too, fail the job."""
-        most = self._profile.throttling.max_sheds
-        if job.sheds >= most:
-            reason = (
-                f"It was ended {job.sheds + 1} times because memory ran short, at last with nothing of ours beside it"
-            )
+        if job.sheds >= (most := self._profile.throttling.max_sheds):
+            reason = f"It was ended {job.sheds + 1} times for want of memory, at last with nothing of ours beside it"
             if job.is_call:
                 reason += f", when it held {memory_size(_peak(usage))}; it takes more than there is."
             else:
@@ -267,6 +268,8 @@ class Transitions:
         self, job: RunningJob, outcome: Outcome, usage: Usage | None, *, charge: bool = False, then: str = ""
     ) -> None:
         """Queue a job again, its attempt charged or not; `then` is a sentence for the journal about what follows."""
+        if job.attempt_id is not None:
+            self._took(job, usage)
         job.queued = self.backends.ended(job.queued, outcome, begun=job.attempt_id is not None)
         job.move(JobState.PENDING)
         self._journal.requeue(job.job_id, job.attempt_id, outcome, charge=charge, usage=usage)
@@ -277,6 +280,7 @@ class Transitions:
 
     def _finish(self, job: RunningJob, outcome: Outcome, usage: Usage | None) -> None:
         outcome = self.final(job.job_id, outcome)
+        self._took(job, usage)
         self.backends.ended(job.queued, outcome, begun=job.attempt_id is not None)
         job.move(STATE_AFTER[outcome.kind])
         self._journal.finish(job.job_id, job.attempt_id, outcome, usage)
@@ -287,8 +291,7 @@ class Transitions:
         if outcome.kind is not OutcomeKind.FAILED:
             return outcome
         row = self.row(job_id)
-        failed_runs = row.failed_runs + 1
-        bounded = retry.bounded(outcome.failure, attempts=row.attempts)
+        failed_runs, bounded = row.failed_runs + 1, retry.bounded(outcome.failure, attempts=row.attempts)
         if failed_runs < self._profile.errors.max_failed_runs or not bounded:
             return outcome
         more = f"It has failed in {failed_runs} runs and is left alone from now on; --retry-failed tries it again."
@@ -298,6 +301,7 @@ class Transitions:
         """Count a job that reached a final state, notify the listener and the hook; what waits for it follows."""
         self.in_hand.discard(job_id)
         self.cancelling.pop(job_id, None)
+        self.queue.settle(job_id, 0.0)  # of one that was taken and never begun
         self.tally.cost_done += cost_seconds
         is_child = job_id in self._children
         self._children.discard(job_id)
@@ -307,10 +311,8 @@ class Transitions:
         if outcome.kind is OutcomeKind.SUCCEEDED and self._has_made:
             self._drop_intermediates(job_id)
         if not is_child and self.hooks.wants(outcome.kind) and (row := self._journal.job(job_id)) is not None:
-            output = os.path.join(self._request.output, row.output)
-            self.hooks.add(file_call(row.source.path, output, outcome))
-        if parts := self.divisions.ended(job_id):
-            self.cancel(parts, NEEDED_NO_MORE)
+            self.hooks.add(file_call(row.source.path, os.path.join(self._request.output, row.output), outcome))
+        self.cancel(self.divisions.ended(job_id), NEEDED_NO_MORE)
         self._follow(job_id)
 
     def _drop_intermediates(self, job_id: str) -> None:
@@ -338,15 +340,17 @@ class Transitions:
 
         Raises UsageError, with nothing taken in.
         """
-        new = all(self._journal.job(given.job.id) is None for given in submissions)
-        # Counting takes as long as many a submission, with all that waits.
-        to_come = 0 if new else self._journal.count_to_come()
+        rows = [self._journal.job(given.job.id) for given in submissions]
+        new = not any(rows)
+        more = [given.job.tenant for given, row in zip(submissions, rows, strict=True) if row is None or row.final]
+        tenants.refuse(more, self._profile.batch, self._journal.waiting_of)
+        to_come = 0 if new else self._journal.count_to_come()  # which takes as long as many a submission
         added = self._journal.submit(submissions, again)
         for job_id in self.in_hand.intersection(added):
             self.queue.drop(job_id)  # what it makes is planned anew before it may begin
         self._arrived(added, to_come, new=new)
-        known = len(submissions) - len(added)
-        return f"{len(added)} jobs taken in" + (f", {known} known already." if known else ".")
+        known = f", {len(rows) - len(added)} known already" if len(added) < len(rows) else ""
+        return f"{len(added)} jobs taken in{known}."
 
     def retry(self, job_ids: Sequence[str]) -> str:
         """Do jobs again that ended without success; returns a sentence."""
@@ -357,14 +361,10 @@ class Transitions:
             if before[job_id].run_id == self._journal.run_id and before[job_id].origin is not Origin.CHILD:
                 self.tally.forget(OutcomeKind(before[job_id].state.value))
         # Children of theirs are done again with them, and what had been cancelled for them waits again.
-        self._arrived(self._with_children(again), to_come)
-        return f"{len(again)} of {len(job_ids)} jobs are done again."
-
-    def _with_children(self, job_ids: Sequence[str]) -> list[str]:
-        found = list(job_ids)
-        for job_id in found:
+        for job_id in (found := list(again)):
             found += [child.id for child in self._journal.children(job_id)]
-        return found
+        self._arrived(found, to_come)
+        return f"{len(again)} of {len(job_ids)} jobs are done again."
 
     def _arrived(self, job_ids: Sequence[str], to_come: int, *, new: bool = False) -> None:
         """Take up jobs that came to be pending, where so many of no folder were to come before; maybe all are `new`."""

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from multiprocessing.context import BaseContext
 
-from pyprocessor.errors import JobError
+from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.intake.classify import Costs, Finding, Parent, Settled, SettledBefore, Todo, Undivided
 from pyprocessor.intake.details import JobDetails
 from pyprocessor.intake.inspector_client import InspectorClient
@@ -23,6 +23,7 @@ from pyprocessor.journal.rows import JobRow
 from pyprocessor.models import WHOLE, JobState, Origin, Outcome, OutcomeKind
 from pyprocessor.models.products import MAIN, Product
 from pyprocessor.models.run import RunRequest
+from pyprocessor.plan.tenants import unknown
 from pyprocessor.workers.process import Child
 
 AT_ONCE = 500
@@ -195,6 +196,8 @@ class PendingJobs(JobSource):
         """Return what becomes of a job; None where its inputs are to be inspected first."""
         try:
             check_deadline(row.deadline, time.time())
+            if row.origin is Origin.SUBMITTED and (why := unknown(row.tenant, self._request.profile.batch)):
+                raise JobError(FailureKind.BAD_INPUT, f"It is refused: {why}")
             if row.origin is Origin.FOLDER:
                 return self._planned(row) if self._details.known(row) else None  # else the next scan finds it
             if row.found is None and (inputs := self._details.inputs(row)):

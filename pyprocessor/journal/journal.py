@@ -7,11 +7,13 @@ send messages), which is no error. A move that no table allows is refused by a t
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 
 from pyprocessor.errors import FailureKind
 from pyprocessor.jobs.retry import STATE_AFTER
+from pyprocessor.journal.audit import PRUNED, records_of
 from pyprocessor.journal.database import open_for_writing
 from pyprocessor.journal.records import encode, media_shape
 from pyprocessor.journal.rows import CachedMedia, JobRow, Made, facts_text, intents_text
@@ -231,8 +233,14 @@ class Journal(WaitingJobs):
         return self._stream(JobRow, "prunable_page")
 
     def prune(self) -> None:
-        """Delete the jobs that were noted, with their attempts, names and params that no other job has."""
+        """Delete the jobs that were noted, with their attempts, names and params that no other job has.
+
+        What an audit needs of them becomes events.
+        """
         with self.transaction():
+            for row in self.prunable():
+                for record in records_of(row, self):
+                    self.add_event(PRUNED, json.dumps(record), row.id)
             for statement in ("prune_attempts", "prune_dependencies", "prune_claims", "prune_jobs", "prune_params"):
                 self._write(statement)
 

@@ -17,6 +17,9 @@ SELECT * FROM runs WHERE id > 0 ORDER BY id DESC LIMIT 1
 -- name: last_runs
 SELECT * FROM runs WHERE id > 0 ORDER BY id DESC LIMIT :most
 
+-- name: all_runs
+SELECT * FROM runs ORDER BY id
+
 -- name: open_runs
 SELECT * FROM runs WHERE ended_at IS NULL ORDER BY id
 
@@ -108,6 +111,9 @@ WHERE state = 'succeeded' AND task = :task AND seq > :after ORDER BY seq LIMIT :
 
 -- name: count_to_come
 SELECT count(*) FROM jobs WHERE state IN ('waiting', 'pending') AND origin = 'submitted'
+
+-- name: count_waiting_of
+SELECT count(*) FROM jobs WHERE state IN ('waiting', 'pending') AND origin = 'submitted' AND tenant = :tenant
 
 -- name: any_submitted
 SELECT 1 FROM jobs WHERE origin <> 'folder' LIMIT 1

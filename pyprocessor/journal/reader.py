@@ -79,6 +79,10 @@ class JournalReader:
         rows = self._database.pages("readings_page", {"run_id": run_id})
         return (self._database.record(lambda row: decode(Reading, str(row[1])), row) for row in rows)
 
+    def runs(self) -> Iterator[RunRow]:
+        """All runs, oldest first; number 0 stands for what is done between runs."""
+        return iter(self._all(RunRow, "all_runs"))
+
     def open_runs(self) -> tuple[RunRow, ...]:
         """Runs without an end: running now, or killed."""
         return self._all(RunRow, "open_runs")
@@ -141,6 +145,10 @@ class JournalReader:
     def count_to_come(self) -> int:
         """How many submitted jobs are to be done, now or later."""
         return int(self._database.rows("count_to_come", {})[0][0])
+
+    def waiting_of(self, tenant: str) -> int:
+        """How many submitted jobs of a tenant have not begun."""
+        return int(self._database.rows("count_waiting_of", {"tenant": tenant})[0][0])
 
     def pending(self) -> Iterator[JobRow]:
         """The jobs of no folder that could be done now, in the order in which they were submitted."""

@@ -91,6 +91,28 @@ class ScanSettings:
     min_age_seconds: float = 0.0
 
 
+class UnknownTenants(StrEnum):
+    """What becomes of submitted jobs whose tenant is not listed, where some are."""
+
+    ALLOW = "allow"
+    """They are done, with a weight of 1 and without limits."""
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True, slots=True)
+class TenantSettings:
+    """What one tenant is given beside others; None: no limit."""
+
+    weight: float = 1.0
+    """Its share of CPU-seconds, in proportion to those of the other tenants that have work."""
+    max_jobs: int | None = None
+    """In hand at once."""
+    max_waiting: int | None = None
+    """Submitted and not begun; more are refused."""
+    max_cpu_seconds: float | None = None
+    """In one run; what is left then waits for another."""
+
+
 @dataclass(frozen=True, slots=True)
 class BatchSettings:
     """None means: decided by the planner."""
@@ -106,6 +128,8 @@ class BatchSettings:
     No file sets it: it is for runs to which jobs are added while they go on."""
     resources: tuple[tuple[str, int], ...] = ()
     """How many there are of what tasks name as needed; of what is not listed there is one."""
+    tenants: tuple[tuple[str, TenantSettings], ...] = ()
+    unknown_tenants: UnknownTenants = UnknownTenants.ALLOW
 
     def how_many(self, resource: str) -> int:
         """How many there are of this resource."""

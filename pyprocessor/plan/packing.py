@@ -14,6 +14,8 @@ from pyprocessor.plan.queue import ReadyQueue
 
 MIN_BATCH_SECONDS = 1.0
 """A shorter batch costs more to start than it gains by ending evenly (a process starts in some 50 ms)."""
+SHARED_BATCH_SECONDS = 5.0
+"""Of work for each slot where several tenants take turns: what one is given ahead, another waits for."""
 _LONG_SHARE = 0.75
 
 
@@ -108,8 +110,13 @@ class Packing:
         left = self.ready.wall_seconds(self.cores)
         target = max(MIN_BATCH_SECONDS, min(estimation.target_batch_seconds, left / (2 * all_slots)) * share)
         most = max(1, int(estimation.max_batch_size * share))
+        shared = self.ready.order.shared
+        if shared:
+            target = min(target, SHARED_BATCH_SECONDS)
         while len(self.taken) < most:
             if len(self.taken) >= estimation.min_batch_size and self._has_enough(target, free_slots):
+                break
+            if shared and self.taken and self.loads[0][0] >= MIN_BATCH_SECONDS and self._anothers_turn():
                 break
             if self._take():
                 continue
@@ -117,6 +124,11 @@ class Packing:
                 break
             self._reduce_slots(max(1, len(self.taken)))
         return target
+
+    def _anothers_turn(self) -> bool:
+        """Whether the next job is another tenant's, who waits for a batch of another kind."""
+        head = self.ready.first()
+        return head is not None and head.tenant != self.taken[-1].tenant and not self.suitable(head)
 
     def take_exactly(self, count: int, *, may_exceed: bool) -> bool:
         """Take `count` jobs, or all suitable, with as many slots as fit; False where they must wait for memory."""

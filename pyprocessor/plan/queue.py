@@ -1,34 +1,31 @@
 """Which waiting job is next?
 
-Lower priority first (`jobs.priorities`), then what was not tried yet, then the tenant that was given least so far,
-then the longest job, then its id. What is learned while jobs wait multiplies all predictions of a class alike and so
-keeps the order within the class: new factors are noted once a class, and a job takes them on when it comes to the top.
+Lower priority first (`jobs.priorities`), then what was not tried yet, then the tenant that was given least by its
+weight (`plan/tenants`), then the longest job, then its id. What is learned while jobs wait multiplies all predictions
+of a class alike: new factors are noted once a class, and a job takes them on when it comes to the top.
 """
 
 from __future__ import annotations
 
-import bisect
 import heapq
+import itertools
 import math
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import astuple, dataclass, replace
 from typing import NamedTuple
 
 from pyprocessor.costs.model import FILE_SECONDS, CostClass, CostFactors, CostModel, wall_seconds
-from pyprocessor.jobs.priorities import HIGH, IDLE, RISE_SECONDS, Band, Standing, standing
+from pyprocessor.jobs.priorities import HIGH, IDLE, RISE_SECONDS, Band, standing
 from pyprocessor.jobs.queued_job import QueuedJob
-from pyprocessor.models import WHOLE, Backend, Cost, EstimationSettings
+from pyprocessor.models import WHOLE, Backend, BatchSettings, Cost, EstimationSettings
+from pyprocessor.plan.tenants import TenantOrder, Tenants
 
 _NOTICEABLE = 1.01
 """Factors that all moved by less than this factor stay as they are."""
 _Bucket = tuple[CostClass, int, int, tuple[tuple[str, int], ...], tuple[Backend, ...]]
 """Jobs of one class whose memory differs by less than a quarter, in prior and floor, and so with any factors, and that
 hold the same resources and have the same back ends: if the first does not fit, neither do the others."""
-
-
-_Place = tuple[Standing, float, str, Band]
-"""Where the jobs of one band and tenant stand in the order, with the CPU-seconds that the tenant was given so far."""
 
 
 class _Item(NamedTuple):
@@ -66,16 +63,12 @@ class _Class:
 class ReadyQueue:
     """Jobs that could start now, in their order."""
 
-    def __init__(self) -> None:
+    def __init__(self, tenants: Tenants | None = None) -> None:
+        self._tenants = Tenants(BatchSettings()) if tenants is None else tenants
+        self.order = TenantOrder(self._tenants)
         self._jobs: dict[str, QueuedJob] = {}
         self._heaps: dict[tuple[Band, str], dict[_Bucket, list[_Item]]] = {}
         """By band and tenant."""
-        self._places: list[_Place] = []
-        """In order: those of each heap, with what its tenant was given."""
-        self._bands: defaultdict[str, set[Band]] = defaultdict(set)
-        """Of the places of each tenant."""
-        self._period = 0
-        self._given: dict[str, float] = {}
         self._classes: dict[CostClass, _Class] = {}
         self._serial = 0
         self._disk_bytes = 0
@@ -129,8 +122,9 @@ class ReadyQueue:
 
     @property
     def by_cost_alone(self) -> bool:
-        """Whether all that could start now is of one tenant and one priority, so that only costs decide the order."""
-        return len({(band[0], tenant) for band, tenant in self._heaps}) <= 1
+        """Whether only costs decide the order: all is of one priority, and of one tenant, which has no limits."""
+        kinds = {(band[0], tenant) for band, tenant in self._heaps}
+        return len(kinds) <= 1 and not any(self._tenants.limited(tenant) for _, tenant in kinds)
 
     def longer_than(self, cpu_seconds: float) -> list[QueuedJob]:
         """All jobs that could start now and are predicted to take more CPU-seconds, in no order."""
@@ -154,12 +148,8 @@ class ReadyQueue:
         if job.job_id in self._jobs:
             self._remove(job.job_id)
         if (job.band, job.tenant) not in self._heaps:
-            # A tenant that was idle starts level with the least served one.
-            served = min((given for _, given, _, _ in self._places), default=0.0)
-            self._charge(job.tenant, max(0.0, served - self._given.get(job.tenant, 0.0)))
             self._heaps[job.band, job.tenant] = {}
-            self._bands[job.tenant].add(job.band)
-            bisect.insort(self._places, self._place(job.band, job.tenant))
+            self.order.begin(job.band, job.tenant)
         known = self._classes.setdefault(job.cost_class, _Class(job.factors))
         # All jobs of a class share the newest factors known here.
         job = self._priced(job)
@@ -173,18 +163,18 @@ class ReadyQueue:
         self.divisible += job.division != WHOLE
 
     def put_back(self, job: QueuedJob) -> None:
-        """Put back a job that was taken but not run; refund its tenant."""
-        self._charge(job.tenant, -job.cpu_seconds)
+        """Put back a job that was taken, and refund its tenant unless an attempt was settled."""
+        self.order.settle(job.job_id, 0.0)
         self.add(job)
 
     def first(self, fits: Callable[[QueuedJob], bool] | None = None) -> QueuedJob | None:
-        """The job that is next among those that fit; it stays.
+        """The job that is next among those that fit and whose tenants may have more; it stays.
 
         Whether jobs of a class fit must depend on their memory, resources and back ends, or leave out the shorter of
         them: a bucket whose first job does not fit is passed as a whole.
         """
-        for _, _, tenant, band in self._places:
-            fitting = (job for job in self._heads(self._heaps[band, tenant]) if fits is None or fits(job))
+        for place in self.order:
+            fitting = (job for job in self._heads(self._heaps[place]) if fits is None or fits(job))
             if (job := min(fitting, key=lambda job: (-job.cpu_seconds, job.job_id), default=None)) is not None:
                 return job
         return None
@@ -200,29 +190,22 @@ class ReadyQueue:
             job = next((job for job in here if fits is None or fits(job)), None)
         if job is not None:
             self._remove(job.job_id)
-            self._charge(job.tenant, job.cpu_seconds)
+            self.order.take(job)
         return job
 
-    def _charge(self, tenant: str, cpu_seconds: float) -> None:
-        """Note that a tenant was given so much more, and move its places."""
-        before = [self._place(band, tenant) for band in self._bands[tenant]]
-        self._given[tenant] = self._given.get(tenant, 0.0) + cpu_seconds
-        for place in before:
-            del self._places[bisect.bisect_left(self._places, place)]
-            bisect.insort(self._places, (place[0], self._given[tenant], tenant, place[3]))
+    def drop(self, job_id: str) -> QueuedJob | None:
+        """Remove and return a job that will not be run from here; None where it is not here."""
+        job = self._jobs.get(job_id)
+        if job is not None:
+            self._remove(job_id)
+        return job and self._priced(job)
 
-    def _place(self, band: Band, tenant: str) -> _Place:
-        return standing(band, self._period), self._given.get(tenant, 0.0), tenant, band
-
-    def go_on(self, period: int) -> None:
-        """Go on to a period, in which jobs that wait since an earlier one have risen (`jobs.priorities`)."""
-        if period != self._period:
-            self._period = period
-            self._places = sorted(self._place(band, tenant) for _, _, tenant, band in self._places)
+    def __iter__(self) -> Iterator[QueuedJob]:
+        return iter(self._jobs.values())
 
     def is_idle(self, job: QueuedJob) -> bool:
         """Whether it is to start only while nothing of another band waits."""
-        return job.priority >= HIGH and standing(job.band, self._period)[0] >= IDLE
+        return job.priority >= HIGH and standing(job.band, self.order.period)[0] >= IDLE
 
     def _remove(self, job_id: str) -> None:
         """Drop a job. Its place in the heap is cleared when it comes to the top."""
@@ -239,8 +222,7 @@ class ReadyQueue:
             del buckets[bucket]
             if not buckets:
                 del self._heaps[job.band, job.tenant]
-                self._bands[job.tenant].remove(job.band)
-                del self._places[bisect.bisect_left(self._places, self._place(job.band, job.tenant))]
+                self.order.end(job.band, job.tenant)
 
     def _heads(self, buckets: dict[_Bucket, list[_Item]]) -> Iterator[QueuedJob]:
         """The first of each bucket, with today's factors."""
@@ -263,9 +245,9 @@ class JobQueue:
     Ready jobs that will take a core stand in `ready`, those that will mostly wait in `waiting`.
     """
 
-    def __init__(self) -> None:
-        self.ready = ReadyQueue()
-        self.waiting = ReadyQueue()
+    def __init__(self, settings: BatchSettings | None = None) -> None:
+        self._tenants = Tenants(settings or BatchSettings())
+        self.ready, self.waiting = ReadyQueue(self._tenants), ReadyQueue(self._tenants)
         self._priced_by: CostModel | None = None
         self._alone: deque[QueuedJob] = deque()
         self._retries: list[tuple[float, str, QueuedJob]] = []
@@ -282,6 +264,11 @@ class JobQueue:
         return len(self._late)
 
     @property
+    def untimely(self) -> int:
+        """How many of these are left because of their time."""
+        return sum(not self._tenants.spent(job.tenant) for job in self._late)
+
+    @property
     def next_due(self) -> float:
         """Monotonic time at which the next retry is due; infinity without one."""
         return self._retries[0][0] if self._retries else math.inf
@@ -296,25 +283,46 @@ class JobQueue:
         if self._retries:
             due, _, job = self._retries[0]
             return job, due
-        return (self._late[0], -math.inf) if self._late else None
+        held = next(itertools.chain(self.ready, self.waiting, self._late), None)
+        return (held, -math.inf) if held is not None else None
+
+    def shortage(self, job: QueuedJob) -> str:
+        """Why the limits of its tenant keep a job from starting, as the end of a sentence; empty where they do not."""
+        return self._tenants.shortage(job.tenant)
 
     def add(self, job: QueuedJob) -> None:
         """Take in a job that was found, and begins to wait now."""
         if job.priority >= HIGH:
             job = replace(job, queued_in=self._period)
-        if job.alone:
+        self._place(job)
+
+    def _place(self, job: QueuedJob) -> None:
+        if self._tenants.spent(job.tenant):
+            self._late.append(job)
+        elif job.alone:
             self._alone.append(job)
         else:
             self._of(job).add(job)
 
     def put_back(self, job: QueuedJob, *, due: float = -math.inf) -> None:
         """Take a job in again that was taken before, to be started when `due` (monotonic) at the earliest."""
+        self.settle(job.job_id, 0.0)
         if due > -math.inf:
             heapq.heappush(self._retries, (due, job.job_id, job))
-        elif job.alone:
-            self._alone.append(job)
         else:
-            self._of(job).put_back(job)
+            self._place(job)
+
+    def settle(self, job_id: str, cpu_seconds: float) -> str | None:
+        """Charge a job's tenant with what an attempt took, once; returns a sentence where the rest is left for another
+        run, since that is too much."""
+        for queue in (self.ready, self.waiting):
+            tenant = queue.order.settle(job_id, cpu_seconds)
+            if tenant is not None and self._tenants.spent(tenant):
+                others = (*self._alone, *(job for _, _, job in self._retries))
+                left = [job.job_id for job in (*self.ready, *self.waiting, *others) if job.tenant == tenant]
+                self._late += filter(None, map(self.drop, left))
+                return self._tenants.note(tenant, len(left)) if left else None
+        return None
 
     def _of(self, job: QueuedJob) -> ReadyQueue:
         return self.waiting if job.waits else self.ready
@@ -331,14 +339,17 @@ class JobQueue:
         """Queue the retries that are due by now, and have what waits long rise."""
         self._period = int(now // RISE_SECONDS)
         for queue in (self.ready, self.waiting):
-            queue.go_on(self._period)
+            queue.order.go_on(self._period)
         while self.next_due <= now:
             _, _, job = heapq.heappop(self._retries)
             self.put_back(job if job.priority < HIGH else replace(job, queued_in=self._period))
 
     def take_alone(self) -> QueuedJob | None:
         """Remove and return the next job that is to run alone."""
-        return self._alone.popleft() if self._alone else None
+        job = self._alone.popleft() if self._alone else None
+        if job is not None:
+            self._of(job).order.take(job)
+        return job
 
     def take_lost(self, lost: Callable[[QueuedJob], bool]) -> QueuedJob | None:
         """Remove and return a job of which this is true, as it depends on back ends alone."""
@@ -346,14 +357,12 @@ class JobQueue:
             if (job := queue.take(lost)) is not None:
                 return job
         found = next((job for job in self._alone if lost(job)), None)
-        if found is not None:
-            self._alone.remove(found)
-        return found
+        return found and self.drop(found.job_id)
 
     def drop(self, job_id: str) -> QueuedJob | None:
         """Remove and return a job, wherever it waits; None where it does not."""
         for queue in (self.ready, self.waiting):
-            if (job := queue.take(among=[job_id])) is not None:
+            if (job := queue.drop(job_id)) is not None:
                 return job
         for waiting in (self._alone, self._late):
             if (job := next((job for job in waiting if job.job_id == job_id), None)) is not None:
@@ -368,6 +377,7 @@ class JobQueue:
 
     def leave(self, job: QueuedJob) -> None:
         """Leave a job for another run: it would not be done in time."""
+        self.settle(job.job_id, 0.0)
         self._late.append(job)
 
     def reconsider(self) -> None:

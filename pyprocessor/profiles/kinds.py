@@ -10,6 +10,7 @@ from enum import StrEnum
 from functools import partial
 from typing import Any
 
+from pyprocessor.models import TenantSettings
 from pyprocessor.models.encoders import CONTAINER_ALIASES, CONTAINERS, container_name
 from pyprocessor.profiles import quantities
 from pyprocessor.profiles.problems import listed, nearest
@@ -257,6 +258,38 @@ def _resources(value: object) -> tuple[tuple[str, int], ...]:
         raise ValueError(f"must give each name how many there are: it {error}") from None
 
 
+def _tenants(value: object) -> tuple[tuple[str, TenantSettings], ...]:
+    given = _typed(dict, "a table of tenants with their settings, such as {studio: {weight: 3}}")(value)
+    tenants: dict[str, TenantSettings] = {}
+    for name, settings in given.items():
+        called = repr(str(name)[:40])
+        if settings is not None and not isinstance(settings, dict):
+            raise ValueError(f"must give the tenant {called} a table of settings, such as {{weight: 3}}")
+        said = {key: limit for key, limit in (settings or {}).items() if limit is not None}
+        if unknown := sorted(str(key) for key in said if key not in _OF_A_TENANT):
+            known = listed(_OF_A_TENANT)
+            raise ValueError(f"must give the tenant {called} no key {unknown[0][:40]!r}; known are {known}")
+        try:
+            tenants[str(name)] = TenantSettings(**{key: _OF_A_TENANT[key].read(limit) for key, limit in said.items()})
+        except ValueError as error:
+            raise ValueError(f"does not fit for the tenant {called}: a setting {error}") from None
+    return tuple(sorted(tenants.items()))
+
+
+_OF_A_TENANT = {
+    "weight": number(0.01, 1000),
+    "max_jobs": whole(1, 100_000, "jobs"),
+    "max_waiting": whole(1, 100_000_000, "jobs"),
+    "max_cpu_seconds": number(1, 1e10, "CPU-seconds"),
+}
+_OF_TENANTS = {
+    "type": "object",
+    "additionalProperties": {
+        "type": ["object", "null"],
+        "additionalProperties": False,
+        "properties": {name: {"anyOf": [*kind.forms, {"type": "null"}]} for name, kind in _OF_A_TENANT.items()},
+    },
+}
 _COUNT = whole(1, 100_000)
 _WHOLE_RATE = partial(_ranged, "integer", quantities.parse_bit_rate)
 _VIDEO_RATE = _WHOLE_RATE(10_000, 1_000_000_000, "bits per second", "; write 5000k for 5000 kbit/s", _RATE)
@@ -291,6 +324,7 @@ Extension = text(check=_extension)
 Glob = text(1, 4096, check=_glob)
 Words = tuple_of(text(check=_no_null), check=_words)
 Resources = Kind(_resources, (_COUNTS,))
+Tenants = Kind(_tenants, (_OF_TENANTS,))
 BatchSize = Kind(_batch_size, ({"const": "auto"}, _FILES))
 TimeOfDay = Kind(quantities.parse_time_of_day, (_written(quantities.CLOCK),))
 Window = Kind(quantities.parse_window, (_written(quantities.WINDOW),))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import time
 from enum import Enum
 from functools import partial
@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from pyprocessor.errors import ProfileError
-from pyprocessor.models import BatchSettings, Profile, VideoSettings
+from pyprocessor.models import BatchSettings, Profile, TenantSettings, VideoSettings
 from pyprocessor.profiles.documents import parse_document
 from pyprocessor.profiles.freezing import SOURCE_PIXEL_FORMAT, Freezer
 from pyprocessor.profiles.layers import Layer, file_layers, find_document, layers_of, merge
@@ -151,7 +151,12 @@ def _section(table: Table, record: object) -> dict[str, Any] | bool:
         values |= _video(record)
     elif isinstance(record, BatchSettings):
         values |= {"batch_size": record.batch_size or "auto", "resources": dict(record.resources) or None}
+        values |= {"tenants": {name: _limits(of) for name, of in record.tenants} or None}
     return {key: value for key, value in values.items() if value is not None and value != []}
+
+
+def _limits(tenant: TenantSettings) -> dict[str, Any]:
+    return {name: limit for name, limit in asdict(tenant).items() if limit is not None}
 
 
 def _plain(value: Any) -> Any:

@@ -122,6 +122,8 @@ SECTIONS: dict[str, Table] = {
         memory_limit=Key(kinds.MemoryBytes, "Also an absolute limit, such as 6G."),
         jobs=Key(whole(1, 1024, "batches"), "Batches at once. Absent: by cores and memory."),
         resources=Key(kinds.Resources, "How many there are of what tasks need by name, as {gpu: 2}; else one."),
+        tenants=Key(kinds.Tenants, "Shares and limits of tenants, as {studio: {weight: 3, max_jobs: 4}}."),
+        unknown_tenants=Key(one_of(models.UnknownTenants), "Jobs of tenants that are not listed.", "allow"),
     ),
     "estimation": table(
         "Bounds of automatic batch sizing.",

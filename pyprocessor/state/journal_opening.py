@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
+import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -16,6 +18,7 @@ from itertools import count
 from filelock import FileLock, Timeout
 
 from pyprocessor.errors import JournalDamaged, JournalOutdated, OutputBusy, OutputUnwritable
+from pyprocessor.journal.audit import CHANGED
 from pyprocessor.journal.database import COMPANIONS, FILE_NAME, is_sound, is_there
 from pyprocessor.journal.journal import Journal
 from pyprocessor.models import display
@@ -24,6 +27,7 @@ from pyprocessor.publish.durable import sync_folder
 from pyprocessor.publish.partials import Anchor
 from pyprocessor.state.state_folder import StateFolder, make_private, prepare_state_folder, refuse_planted
 from pyprocessor.system.filesystems import shares_memory
+from pyprocessor.system.own_process import user_name
 from pyprocessor.system.processes import is_alive, kill_group
 
 _MARK = b"journal.is-damaged"
@@ -123,6 +127,7 @@ def change_without_run(output: bytes, notify: Callable[[str], None]) -> Iterator
         with marking_damage(folder), journal:
             refuse_if_busy(journal, output)
             journal.begin_without_run()
+            journal.add_event(CHANGED, f"{user_name()} changed the journal between runs, by {shlex.join(sys.argv)}")
             yield journal
 
 

@@ -17,6 +17,16 @@ _RESET_PEAK = b"5"
 _PR_SET_CHILD_SUBREAPER = 36
 
 
+def user_name() -> str:
+    """The user that this process acts as: the name, or where the system has none the number."""
+    import pwd  # only runs ask, and only systems with users have it
+
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
+
+
 class OwnPeak:
     """The peak of this process's resident memory since `reset`; off Linux since its start."""
 

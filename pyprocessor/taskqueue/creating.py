@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 
 import platformdirs
@@ -11,6 +12,8 @@ import platformdirs
 from pyprocessor import profiles
 from pyprocessor.errors import UsageError
 from pyprocessor.intake.paths import AnyPath, output_folder
+from pyprocessor.models import UnknownTenants
+from pyprocessor.profiles import kinds
 from pyprocessor.taskqueue.processor import BatchProcessor
 
 _log = logging.getLogger("pyprocessor")
@@ -30,11 +33,15 @@ def create_batch_processor(
     *,
     name: str = "default",
     output: AnyPath | None = None,
+    tenants: Mapping[str, Mapping[str, object]] | None = None,
+    refuse_unknown_tenants: bool = False,
 ) -> BatchProcessor:
     """A queue of this name, in the folder `output` or else the user's state directory.
 
     At most `max_workers` tasks run at once, fewer where cores, memory or other programs leave no more. `queue_size`
-    bounds how many wait while it works: more tasks are added once fewer do. Raises UsageError or OutputUnwritable.
+    bounds how many wait while it works: more tasks are added once fewer do. `tenants` has the weight and the limits of
+    each, as `batch_processing.tenants` of a profile; tasks of others are refused where that is asked for. Raises
+    UsageError or OutputUnwritable.
     """
     for called, value, least in (
         ("max_workers", max_workers, 1),
@@ -56,6 +63,14 @@ def create_batch_processor(
     loaded = profiles.load("default", overrides=profiles.overrides_of(limits, called=lambda called: called))
     for notice in loaded.notices:
         _log.warning("%s", notice)
-    profile = replace(loaded.profile, batch=replace(loaded.profile.batch, most_jobs=max_workers))
+    try:
+        shares = kinds.Tenants.read({name: dict(limits) for name, limits in (tenants or {}).items()})
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"tenants {error}.") from None
+    batch = replace(loaded.profile.batch, most_jobs=max_workers)
+    if shares:
+        others = UnknownTenants.REFUSE if refuse_unknown_tenants else UnknownTenants.ALLOW
+        batch = replace(batch, tenants=shares, unknown_tenants=others)
+    profile = replace(loaded.profile, batch=batch)
     folder = output if output is not None else platformdirs.user_state_path("pyprocessor") / "queues" / name
     return BatchProcessor(profile, queue_size, name=name, output=output_folder(os.fsdecode(folder)))

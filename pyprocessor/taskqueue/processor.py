@@ -33,6 +33,7 @@ from pyprocessor.journal.rows import JobRow
 from pyprocessor.journal.waiting import Submission
 from pyprocessor.models import IN_HAND, JobState, Origin, Profile
 from pyprocessor.models.run import RunRequest
+from pyprocessor.plan import tenants
 from pyprocessor.state.journal_opening import change_without_run
 from pyprocessor.state.state_folder import state_folder
 from pyprocessor.taskqueue.adding import Names, data_of, names_files, submission_of
@@ -128,6 +129,8 @@ class BatchProcessor:
             self._journal = self._opened.enter_context(change_without_run(self._output, _log.warning))
         journal = self._journal
         given = self._named(given, journal)
+        if not keyed or journal.job(given.job.id) is None:
+            tenants.refuse([given.job.tenant], self._profile.batch, journal.waiting_of)
         if not keyed and not given.job.after:
             journal.submit([given])
             return True

@@ -32,6 +32,8 @@ from pyprocessor.models import (
     Reading,
     ScheduleSettings,
     Source,
+    TenantSettings,
+    Usage,
 )
 from pyprocessor.models.run import RunRequest
 from pyprocessor.plan.admission import OVERHEAD_BYTES, Allowance, Conditions
@@ -84,6 +86,7 @@ class Simulation:
     resources: tuple[tuple[str, int], ...] = ()
     jobs: int | None = None
     most_jobs: int | None = None
+    tenants: tuple[tuple[str, TenantSettings], ...] = ()
     batch_size: int | None = None
     max_batch_size: int = PROFILE.estimation.max_batch_size
     now: float = 0.0
@@ -114,6 +117,7 @@ class Simulation:
             jobs=self.jobs,
             most_jobs=self.most_jobs,
             batch_size=self.batch_size,
+            tenants=self.tenants,
         )
         estimation = replace(PROFILE.estimation, max_batch_size=self.max_batch_size)
         profile = replace(PROFILE, batch=batch, estimation=estimation)
@@ -213,7 +217,7 @@ class Simulation:
                 for name in [name for name, end in child.running.items() if end <= self.now]:
                     del child.running[name]
                     job: RunningJob = process.remove(name)
-                    self.transitions.ended(job, DONE, None, self.now)
+                    self.transitions.ended(job, DONE, Usage(0.0, self.said[name].cpu_seconds, 0), self.now)
                     self.ended[name] = self.now
 
     def run(self) -> None:

@@ -18,6 +18,7 @@ import pytest
 from pyprocessor.cli.main import main
 from pyprocessor.errors import ExitCode, FailureKind
 from pyprocessor.intake.submission import submissions
+from pyprocessor.journal.audit import CHANGED, PRUNED
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import Made
@@ -155,7 +156,9 @@ def test_what_is_deleted_is_in_the_file(tmp_path: Path, journal: Journal, capsys
     with JournalReader.read_only(bytes(tmp_path / ".pyprocessor")) as left:
         assert names(left) == {"a", "open", "after"}
         assert {attempt.job_id for attempt in left.attempts()} == {submitted_id("q", "a")}
-        assert [event.text for event in left.events()] == ["hello"]
+        events = list(left.events())
+        assert [event.text for event in events if event.kind not in (CHANGED, PRUNED)] == ["hello"]
+        assert {json.loads(event.text)["name"] for event in events if event.kind == PRUNED} == {"b", "c"}
     with closing(sqlite3.connect(tmp_path / ".pyprocessor" / "journal.sqlite3")) as raw:
         assert raw.execute("SELECT count(*) FROM params").fetchone() == (3,)  # of a, open, after
         assert raw.execute("PRAGMA foreign_key_check").fetchall() == []

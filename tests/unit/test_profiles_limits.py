@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import time
@@ -11,7 +12,14 @@ import pytest
 
 from pyprocessor import profiles
 from pyprocessor.errors import ProfileError
-from pyprocessor.models import MonitoringSettings, Overrun, Profile, ScheduleSettings, ThrottlingSettings
+from pyprocessor.models import (
+    MonitoringSettings,
+    Overrun,
+    Profile,
+    ScheduleSettings,
+    TenantSettings,
+    ThrottlingSettings,
+)
 from pyprocessor.profiles.loading import render
 
 Write = Callable[[str], str]
@@ -123,6 +131,35 @@ def test_resources_by_name(write: Write) -> None:
     assert [batch.how_many(name) for name in ("gpu", "api:openai", "old", "other")] == [2, 20, 1, 1]
     assert load().batch.resources == ()
     assert load(write(render(load(write("batch_processing: {resources: {gpu: 2}}")), ""))).batch.how_many("gpu") == 2
+
+
+def test_tenants_by_name(write: Write) -> None:
+    """Shares and limits are kept, written again, and decide nothing of what outputs hold."""
+    tenants = "{studio: {weight: 3, max_jobs: 4}, press: {max_cpu_seconds: 60, max_waiting: null}, '': {}}"
+    loaded = load(write(f"batch_processing: {{tenants: {tenants}, unknown_tenants: refuse}}"))
+    assert dict(loaded.batch.tenants) == {
+        "": TenantSettings(),
+        "press": TenantSettings(max_cpu_seconds=60.0),
+        "studio": TenantSettings(weight=3.0, max_jobs=4),
+    }
+    assert load(write(render(loaded, ""))).batch == loaded.batch
+    assert loaded.fingerprint == load().fingerprint
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ("[studio]", "a table of tenants"),
+        ("{studio: 3}", "'studio' a table of settings"),
+        ("{studio: {wieght: 3}}", "no key 'wieght'; known are weight"),
+        ("{studio: {weight: 0}}", "'studio': a setting must be from 0.01 to 1,000"),
+        ("{studio: {max_jobs: 1.5}}", "'studio': a setting must be a whole number"),
+    ],
+)
+def test_tenants_have_settings(write: Write, wrong: str, words: str) -> None:
+    """Anything else is refused with the tenant's name."""
+    with pytest.raises(ProfileError, match=re.escape(words)):
+        load(write(f"batch_processing: {{tenants: {wrong}}}"))
 
 
 @pytest.mark.parametrize("wrong", ["{gpu: 0}", "{gpu: many}", "[gpu]", "{gpu: 1.5}", "{gpu: true}"])
