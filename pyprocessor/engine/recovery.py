@@ -54,7 +54,7 @@ def begin_run(journal: Journal, folder: StateFolder, request: RunRequest) -> tup
     known, received = last.id if last is not None else 0, latest_run(folder.receipts)
     behind = received > known or (last is not None and last.ended_at is None)
     with journal.transaction():
-        run_id = journal.begin_run(arguments, engine, after=max(known, received))
+        run_id = journal.begin_run(request.arguments, engine, after=max(known, received))
         journal.note_settings(request.profile)
         journal.add_event(BEGUN_BY, user_name())
     return run_id, behind
