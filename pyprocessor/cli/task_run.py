@@ -23,7 +23,7 @@ from pyprocessor.intake.submission import submissions
 from pyprocessor.intake.task_jobs import ENHANCE, TaskFile, documents, extensions_taken, further_key, listing
 from pyprocessor.journal.reader import jobs_known
 from pyprocessor.journal.waiting import Submission
-from pyprocessor.models import Profile, display, submitted_id
+from pyprocessor.models import Mode, Profile, display, submitted_id
 from pyprocessor.models.run import RunRequest
 from pyprocessor.models.wording import count
 from pyprocessor.state.state_folder import state_folder
@@ -55,6 +55,8 @@ _WITH_OPTIONS = ("model", "language", "chunk_size", "backend")
 @click.option("--include", multiple=True, metavar="GLOB", help="Only files that match; may be given again.")
 @click.option("--exclude", multiple=True, metavar="GLOB", help="No files that match; may be given again.")
 @click.option("--priority", default=0, metavar="N", help="Of these jobs; lower ones first.  [default: 0]")
+@click.option("--mode", type=click.Choice(list(Mode)), metavar="MODE", help="Order and batches; see docs/batches.md.")
+@click.option("--priority-by", metavar="RULE", help="What goes first in --mode priority.")
 @click.option("--retry-failed", is_flag=True, help="Try files again that failed in an earlier run.")
 @click.option("--quiet", is_flag=True, help="Show failures and errors only.")
 @click.option("--verbose", is_flag=True, help="Show the start and end of every file, too.")

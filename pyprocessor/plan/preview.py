@@ -20,11 +20,11 @@ from pyprocessor.models import (
     display,
 )
 from pyprocessor.models.wording import memory_size
-from pyprocessor.plan import resources
+from pyprocessor.plan import modes, resources
 from pyprocessor.plan.admission import Wait, memory_budget
 from pyprocessor.plan.division import Choice, choose, join_of, part_of
 from pyprocessor.plan.packing import FormedBatch, OverBudget
-from pyprocessor.plan.planner import RunningBatch, next_batch, shape
+from pyprocessor.plan.planner import RunningBatch, next_batch, shape, usable_cores
 from pyprocessor.plan.queue import ReadyQueue
 
 
@@ -38,9 +38,12 @@ def preview(
     """The plan of a run over `jobs` (each with its class at one thread), as things stand in `reading`."""
     settings, throttling, ready = profile.batch, profile.throttling, ReadyQueue()
     by_id: dict[str, Job] = {}
-    for job, cost_class, division in jobs:
+    for place, (job, cost_class, division) in enumerate(jobs):
         by_id[job.id] = job
-        ready.add(QueuedJob.of(job, cost_class, model, profile.estimation, division))
+        rank = modes.rank(settings, job, place)
+        ready.add(QueuedJob.of(job, cost_class, model, profile.estimation, division, rank=rank))
+    mode = modes.chosen(settings, len(ready), ready.typical(), usable_cores(reading, throttling.cpu_limit_percent))
+    settings = mode.settings
     disk_bytes = sum(job.cost.disk_bytes for job in by_id.values())
     divided = _Divided(by_id)
     batches: list[PlannedBatch] = []
@@ -92,7 +95,8 @@ def preview(
         seconds_low=max(clock.lanes, default=0.0) / doubt,
         seconds_high=max(clock.lanes, default=0.0) * doubt,
         processes=most,
-        notes=(*_notes(alone, by_id), *divided.notes.values()),
+        mode=mode.text,
+        notes=(*([mode.note] if mode.note else []), *_notes(alone, by_id), *divided.notes.values()),
     )
 
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import fields
 from typing import Any
 
-from pyprocessor.models import PlannedBatch, PlannedFile, PlanReport, SkippedFile
+from pyprocessor.models import Mode, PlannedBatch, PlannedFile, PlanReport, SkippedFile
 from pyprocessor.models.wording import count, display, duration, memory_size, one_line, size
 from pyprocessor.report.wording import about, aligned, grid, path_entry, shortened, wrapped
 
@@ -28,6 +28,7 @@ def plan_text(plan: PlanReport, *, width: int = 80) -> str:
     if files:
         lines = aligned(
             [
+                *([("Mode", plan.mode)] if plan.mode != Mode.AUTO else []),
                 ("To do", f"{count(files, 'file')} in {count(len(plan.batches), 'batch', 'batches')}"),
                 ("At once", count(plan.processes, "batch process", "batch processes")),
                 ("Peak memory", f"{peak} of {budget} allowed"),

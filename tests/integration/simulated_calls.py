@@ -26,6 +26,7 @@ from pyprocessor.models import (
     Cost,
     CostFeatures,
     Job,
+    Mode,
     Outcome,
     OutcomeKind,
     ProcessIdentity,
@@ -85,6 +86,7 @@ class Simulation:
     jobs: int | None = None
     most_jobs: int | None = None
     batch_size: int | None = None
+    mode: Mode = Mode.AUTO
     max_batch_size: int = PROFILE.estimation.max_batch_size
     now: float = 0.0
     more_to_come: bool = False
@@ -114,12 +116,15 @@ class Simulation:
             jobs=self.jobs,
             most_jobs=self.most_jobs,
             batch_size=self.batch_size,
+            mode=self.mode,
+            enabled=self.mode is not Mode.SEQUENTIAL,
         )
         estimation = replace(PROFILE.estimation, max_batch_size=self.max_batch_size)
         profile = replace(PROFILE, batch=batch, estimation=estimation)
         request = RunRequest((), os.fsencode(self.folder), profile, "ffmpeg")
         calibration = Calibration(CostModel(), FileHistory(), None)
-        self.transitions = Transitions(request, self.journal, calibration, Recorder(), folder.logs, 0.0)
+        self.listener = Recorder()
+        self.transitions = Transitions(request, self.journal, calibration, self.listener, folder.logs, 0.0)
         self.transitions.backends.clock = lambda: EPOCH + self.now
         self.calibration = calibration
         self.dispatch = CallDispatch(
