@@ -180,9 +180,9 @@ class FilePriorities:
             name = display(self._wrong[0] + SIDECAR)
             yield f"{name} cannot be read, or holds no whole number{more}; its file counts as 0."
         if self._unseen:
-            more = len(self._unseen)
-            lines = "1 line that names" if more == 1 else f"{more:,} lines that name"
-            example = display(min(self._unseen)) + (" and others" if more > 1 else "")
+            number = len(self._unseen)
+            lines = "1 line that names" if number == 1 else f"{number:,} lines that name"
+            example = display(min(self._unseen)) + (" and others" if number > 1 else "")
             yield f"The list of priorities has {lines} no file of the input: {example}; a line is a path below it."
 
 

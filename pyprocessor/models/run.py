@@ -161,6 +161,9 @@ class PlannedFile:
     """Which of the places that run side by side, from 1."""
     start_seconds: float = 0.0
     end_seconds: float = 0.0
+    seconds_low: float = 0.0
+    """The band of how long it takes itself, by how far predictions of its kind were off."""
+    seconds_high: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

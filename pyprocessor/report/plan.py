@@ -88,15 +88,21 @@ def _file_lines(batch: PlannedBatch, width: int) -> list[str]:
         (
             shortened(display(file.name), room),
             shortened(display(file.output), room),
-            f"{file.cost.cpu_seconds:.1f} s",
+            _band(file),
             memory_size(file.cost.memory_bytes),
             str(file.lane),
             f"{duration(file.start_seconds)} - {duration(file.end_seconds)}",
         )
         for file in batch.files
     ]
-    head = ("file", "output", "CPU", "memory", "lane", "time")
+    head = ("file", "output", "takes", "memory", "lane", "time")
     return ["  " + line for line in grid(head, rows, right=(2, 3, 4, 5))]
+
+
+def _band(file: PlannedFile) -> str:
+    """How long a file is predicted to take, in seconds: `8-31 s`."""
+    digits = 1 if file.seconds_high < 10 else 0
+    return f"{file.seconds_low:.{digits}f}-{file.seconds_high:.{digits}f} s"
 
 
 def _between(low: float, high: float) -> str:
