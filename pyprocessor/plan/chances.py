@@ -1,8 +1,9 @@
 """How likely is it that all is done by its time? A plan is run many times, with other errors of its predictions. Pure.
 
-The logarithm of measured / predicted time of a job is taken to be normal, with that of its `spread`
-(`costs.model.CostFactors`) for a standard deviation. Part of it all jobs of a class have in common: all of it where none was ever measured, and less the
-more were, as 2 / (n + 2) of the variance after n attempts; two being what the model's own spread is held back by.
+The logarithm of measured / predicted time of a job is taken to be normal, the standard deviation being that of its
+`spread` (`costs.model.CostFactors`). Part of it all jobs of a class have in common: all of it where none was ever
+measured, and less the more were, as 2 / (n + 2) of the variance after n attempts; two being what the model's own spread
+is held back by.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from dataclasses import replace
@@ -72,9 +73,7 @@ def test_a_plan_of_a_pipeline_keeps_its_order() -> None:
     ]
     _, runs = simulated(jobs, machine(4), Profile("p", "f"), CostModel())
     assert [run.job_id for run in runs] == ["0", "1", "2"]
-    assert all(
-        later.start_seconds >= run.start_seconds + run.seconds for run, later in zip(runs, runs[1:], strict=False)
-    )
+    assert all(later.start_seconds >= run.start_seconds + run.seconds for run, later in itertools.pairwise(runs))
     assert [run.needs for run in runs] == [(), ("0",), ("1",)]
 
 
