@@ -43,7 +43,9 @@ _JSON = ".json"
 _YAML = (".yaml", ".yml")
 
 
-@click.command(epilog="Exit code: 0 taken in, 2 the jobs make no sense, 75 a run is on and does not answer.")
+@click.command(
+    epilog="Exit code: 0 taken in, 2 the jobs make no sense or are refused, 75 a run is on and does not answer."
+)
 @click.argument("file", metavar="FILE")
 @click.option("--output", required=True, metavar="DIR", help="The output folder whose runs are to do the jobs.")
 @click.option("--queue", default="default", metavar="NAME", help="A key is unique in its queue.  [default: default]")
@@ -159,9 +161,9 @@ class _Outlook:
         else:
             parts.append("nothing is known of what the jobs take, or nothing is left to do.")
         if self.waiting:
-            parts.append(f"{count(self.waiting, 'job')} that wait already are counted.")
+            parts.append(f"Also counted: {count(self.waiting, 'job')} submitted before.")
         if self.expected.unknown:
-            parts.append(f"{count(self.expected.unknown, 'job')} whose cost is not known before are not counted.")
+            parts.append(f"Not counted: {count(self.expected.unknown, 'job')} whose cost is not known before.")
         return " ".join(parts)
 
 

@@ -15,6 +15,7 @@ import click
 from pyprocessor import profiles
 from pyprocessor.cli.run import carry_out, overrides, screen_for, sum_up
 from pyprocessor.cli.session import Session
+from pyprocessor.engine.request import check_list
 from pyprocessor.errors import ExitCode, UsageError
 from pyprocessor.ffmpeg import tool
 from pyprocessor.intake.messages import Remark
@@ -96,6 +97,7 @@ def run(
     if memory is not None and memory.strip().isdecimal():
         options["memory_limit_bytes"] = f"{memory.strip()}M"
     loaded = profiles.load(None, overrides=overrides(options))
+    check_list(loaded.profile)
     jobs, remarks = _jobs(given, root, loaded.profile, name, own, further, priority)
     arguments = " ".join(sys.argv[1:]).encode("utf-8", "backslashreplace").decode("utf-8")
     profile = replace(loaded.profile, batch=replace(loaded.profile.batch, most_jobs=options["workers"]))

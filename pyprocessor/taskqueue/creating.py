@@ -11,7 +11,7 @@ import platformdirs
 from pyprocessor import profiles
 from pyprocessor.errors import UsageError
 from pyprocessor.intake.paths import AnyPath, output_folder
-from pyprocessor.models import Mode
+from pyprocessor.models import Mode, PriorityRule
 from pyprocessor.taskqueue.processor import BatchProcessor
 
 _log = logging.getLogger("pyprocessor")
@@ -60,6 +60,8 @@ def create_batch_processor(
         "priority_by": priority_by,
     }
     loaded = profiles.load("default", overrides=profiles.overrides_of(limits, called=lambda called: called))
+    if loaded.profile.batch.priority_rule[0] is PriorityRule.LIST:
+        raise UsageError(f"priority_by is {priority_by!r}, but a list orders the files of a folder; give priorities.")
     for notice in loaded.notices:
         _log.warning("%s", notice)
     profile = replace(loaded.profile, batch=replace(loaded.profile.batch, most_jobs=max_workers))

@@ -287,7 +287,7 @@ def test_a_deadline_that_is_likely_to_be_kept(
         assert [row.deadline for row in journal.jobs()] == [32472144000.0]
     more = "[{task: reading-speed, key: b, inputs: [talk.srt], deadline: 40000000000}]"
     assert submit(folder, jobs=more) == ExitCode.OK
-    assert capsys.readouterr().out.endswith(" 1 job that wait already are counted.\n")
+    assert capsys.readouterr().out.endswith(" Also counted: 1 job submitted before.\n")
 
 
 def test_a_deadline_that_cannot_be_kept_is_refused_by_choice(
