@@ -119,6 +119,7 @@ MAY_CATCH_ALL = [
     "taskqueue/telling.py",
     "tasks/chunk_processors.py",
     "tasks/registry.py",
+    "microbatch/batches.py",
     "microbatch/lanes.py",
     "microbatch/recording.py",
 ]
