@@ -64,6 +64,7 @@ def _flag(name: str, text: str) -> click.Option:
     return click.Option([name], is_flag=True, help=text)
 
 
+_MODES = "auto|sequential|parallel|chunked|adaptive|priority|streaming"
 _INTERVAL = "Between lines without a terminal.  [default: 10]"
 OPTION_GROUPS: dict[str, tuple[click.Option, ...]] = {
     "Options used most": (
@@ -107,7 +108,9 @@ OPTION_GROUPS: dict[str, tuple[click.Option, ...]] = {
         _flag("--pressure-polite", "Run fewer files while other work waits."),
         _option("--disk-reserve disk_reserve_bytes", "SIZE", "Room to leave on the disk.  [default: 256M]"),
         _option("--batch-size", "N", "Files in each batch, or auto.  [default: auto]"),
-        _choice("--batch-mode", "enabled|disabled", "enabled, or disabled: one file after another.", metavar="MODE"),
+        _choice("--mode", _MODES, "auto, sequential, parallel, chunked, adaptive, ...", metavar="MODE"),
+        _option("--priority-by", "RULE", "--mode priority: largest, newest, list:FILE, ..."),
+        _choice("--batch-mode", "enabled|disabled", "disabled: --mode sequential; enabled: not.", metavar="MODE"),
     ),
     "Hours, and how a run ends": (
         _option("--window", "HH:MM-HH:MM", "Work only in this part of the day."),

@@ -23,7 +23,7 @@ from pyprocessor.cli.session import Session, print_result
 from pyprocessor.engine.request import run_request
 from pyprocessor.errors import ExitCode, JournalError, UsageError
 from pyprocessor.journal.database import is_there
-from pyprocessor.models import PlanReport, display
+from pyprocessor.models import Mode, PlanReport, display
 from pyprocessor.models.run import RunRequest
 from pyprocessor.report.narration import Level, Lines, Message, RunLog, UnbreakableStream, run_log_name
 from pyprocessor.state.state_folder import opened_privately, state_folder
@@ -36,6 +36,14 @@ if TYPE_CHECKING:
 WRITING_SECONDS = 2.0
 """How long a message of a run that hangs may take: the terminal or the reader may hang as well."""
 LEAST_WIDTH, MOST_WIDTH = 60, 120
+_ONE_BY_ONE = "does one file after another"
+_WITHOUT_EFFECT = {
+    (Mode.SEQUENTIAL, "jobs"): _ONE_BY_ONE,
+    (Mode.SEQUENTIAL, "batch_size"): _ONE_BY_ONE,
+    (Mode.PARALLEL, "batch_size"): "has a batch for each file",
+    (Mode.STREAMING, "batch_size"): "waits for no further files",
+}
+"""Modes with options that say something else, and what the mode does."""
 Options = Mapping[str, Any]
 """What stood on the command line, by click's parameters, unchecked beyond its type; None or empty if not given."""
 
@@ -179,13 +187,11 @@ def check_contradictions(options: Options) -> None:
     for option, named in (("--profile", options["profile"]), ("--config", options["config"])):
         if named == "":
             raise UsageError(f"{option} is empty; name what it is to take, or leave the option out.")
-    if options["batch_mode"] == "disabled":
-        for option, given in (("--jobs", "jobs"), ("--batch-size", "batch_size")):
-            if options[given] is not None:
-                raise UsageError(
-                    f"{option} has no meaning with --batch-mode disabled, which does one file after another; "
-                    "leave one of them out."
-                )
+    mode = options["mode"] or (Mode.SEQUENTIAL if options["batch_mode"] == "disabled" else Mode.AUTO)
+    named = f"--mode {mode}" if options["mode"] else "--batch-mode disabled"
+    for option, given in (("--jobs", "jobs"), ("--batch-size", "batch_size")):
+        if options[given] is not None and (why := _WITHOUT_EFFECT.get((mode, given))) is not None:
+            raise UsageError(f"{option} has no meaning with {named}, which {why}; leave one of them out.")
 
 
 def overrides(options: Options) -> profiles.Overrides:

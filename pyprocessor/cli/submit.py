@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,20 +18,24 @@ from pyprocessor import profiles
 from pyprocessor.cli.control import Contact, hand_over
 from pyprocessor.cli.session import Session, print_result
 from pyprocessor.control.client import Request, Verb
-from pyprocessor.errors import UsageError
+from pyprocessor.errors import NoJournal, UsageError
 from pyprocessor.intake.paths import absolute
 from pyprocessor.intake.submission import submissions
 from pyprocessor.journal.journal import Journal
-from pyprocessor.journal.reader import jobs_known
+from pyprocessor.journal.reader import JournalReader, jobs_known
 from pyprocessor.journal.waiting import Submission
-from pyprocessor.models import Source, display
+from pyprocessor.models import Origin, Source, display
 from pyprocessor.models.run import RunRequest
-from pyprocessor.models.wording import count, one_line, utc
+from pyprocessor.models.wording import count, duration, one_line, utc
+from pyprocessor.plan.hours import next_time
+from pyprocessor.profiles.quantities import parse_time_of_day
 
 if TYPE_CHECKING:
+    from pyprocessor.engine.dry_run import Expected
     from pyprocessor.intake.submission_preview import Preview
 
 MAX_FILE_BYTES = 64 << 20
+DOCUMENT_VERSION = 1
 MOST_NAMES = 5
 """Of the jobs that one waits for, so many are named."""
 _JSON_LINES = (".jsonl", ".ndjson")
@@ -35,7 +43,9 @@ _JSON = ".json"
 _YAML = (".yaml", ".yml")
 
 
-@click.command(epilog="Exit code: 0 taken in, 2 the jobs make no sense, 75 a run is on and does not answer.")
+@click.command(
+    epilog="Exit code: 0 taken in, 2 the jobs make no sense or are refused, 75 a run is on and does not answer."
+)
 @click.argument("file", metavar="FILE")
 @click.option("--output", required=True, metavar="DIR", help="The output folder whose runs are to do the jobs.")
 @click.option("--queue", default="default", metavar="NAME", help="A key is unique in its queue.  [default: default]")
@@ -45,24 +55,172 @@ _YAML = (".yaml", ".yml")
     metavar="PACKAGE",
     help="A package or module whose functions jobs of the task call may name; may be given several times.",
 )
-@click.option("--dry-run", is_flag=True, help="Check the jobs; show their order, and what they would leave.")
+@click.option("--deadline", metavar="TIME", help="When jobs have to be done that say nothing themselves: 07:00, ISO.")
+@click.option(
+    "--refuse-below",
+    metavar="CHANCE",
+    type=click.FloatRange(0, 1),
+    help="Take in no job where the chance that all are in time is less: 0.8.",
+)
+@click.option("--dry-run", is_flag=True, help="Check the jobs; show their order, what they would leave and take.")
+@click.option("--json", "as_json", is_flag=True, help="With --dry-run: one JSON document.")
 @click.pass_obj
-def submit(session: Session, file: str, output: str, queue: str, allow_calls: tuple[str, ...], dry_run: bool) -> None:
+def submit(
+    session: Session,
+    file: str,
+    output: str,
+    queue: str,
+    allow_calls: tuple[str, ...],
+    deadline: str | None,
+    refuse_below: float | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
     """Take in the jobs of FILE: a list of jobs as YAML or JSON, or one JSON object a line; - reads standard input.
 
     A run that is on does them now, else the next one does. All are taken in or none; a job that is known already and
     has not changed stays as it is. See docs/jobs.md for what a job may hold.
+
+    Where jobs have a deadline the chance is told that they are done by then, if a run begins now.
     """
+    if as_json and not dry_run:
+        raise UsageError("--json shows what --dry-run finds; add --dry-run.")
     document, folder = _read(file)
     contact = Contact(output, may_be_new=True)
     with jobs_known(contact.folder) as known:
         jobs = submissions(document, queue=queue, folder=folder, known=known, calls=allow_calls)
-    if dry_run:
-        lines = [line for preview in _previewed(jobs, contact) for line in _lines(preview)]
-        print_result("".join(f"{line}\n" for line in lines) + f"{count(len(jobs), 'job')} would be taken in.\n")
+    if deadline is not None:
+        jobs = with_deadline(jobs, deadline)
+    timed = any(given.job.deadline is not None for given in jobs)
+    if refuse_below is not None and not timed:
+        raise UsageError("--refuse-below needs a time: give --deadline, or jobs that have one.")
+    outlook = _outlook(jobs, contact) if dry_run or timed else None
+    if outlook is not None and refuse_below is not None and outlook.chance < refuse_below:
+        raise UsageError(f"{outlook.sentence} That is less than {refuse_below:.0%}, so nothing is taken in.")
+    if dry_run and outlook is not None:
+        lines = [line for preview in outlook.previews for line in _lines(preview, outlook.expected)]
+        text = "".join(f"{line}\n" for line in lines) + f"{count(len(jobs), 'job')} would be taken in.\n"
+        session.answered = as_json
+        print_result(json.dumps(_document(outlook), indent=2) + "\n" if as_json else text + outlook.line)
         return
     request = Request(Verb.SUBMIT, submissions=jobs)
-    print_result(hand_over(contact, request, lambda journal: _take_in(journal, jobs), session) + "\n")
+    said = hand_over(contact, request, lambda journal: _take_in(journal, jobs), session)
+    print_result(f"{said}\n" + (outlook.line if outlook is not None else ""))
+
+
+def with_deadline(jobs: Sequence[Submission], text: str) -> tuple[Submission, ...]:
+    """The jobs, those without a deadline with this one. Raises UsageError for what is no time, or too early."""
+    now = datetime.now().astimezone()
+    try:
+        due = next_time(parse_time_of_day(text), now)
+    except ValueError:
+        try:
+            due = datetime.fromisoformat(text).timestamp()
+        except (ValueError, OverflowError, OSError):
+            told = one_line(text)
+            raise UsageError(f"--deadline is {told}; write 07:00 or a time such as 2026-01-31T22:00:00Z.") from None
+    if due <= now.timestamp():
+        raise UsageError(f"--deadline is {utc(due)}, which has passed.")
+    late = next((given.job for given in jobs if given.job.deadline is None and (given.job.not_before or 0) > due), None)
+    if late is not None:
+        raise UsageError(f"{display(late.source.relative)} may not begin before --deadline; give it a deadline itself.")
+    return tuple(
+        replace(given, job=replace(given.job, deadline=due)) if given.job.deadline is None else given for given in jobs
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Outlook:
+    """What the jobs would leave, and when they would be done beside those that wait already."""
+
+    previews: tuple[Preview, ...]
+    expected: Expected
+    waiting: int
+    deadlines: tuple[float, ...]
+    now: float
+
+    @property
+    def chance(self) -> float:
+        """0 where nothing is known of what the jobs take."""
+        return 0.0 if self.expected.unknown and not self.expected.runs else self.expected.forecast.chance
+
+    @property
+    def line(self) -> str:
+        return f"{self.sentence}\n" if self.deadlines else ""
+
+    @property
+    def sentence(self) -> str:
+        """The chance, with the numbers that it follows from."""
+        known, last = self.expected.forecast, max(self.deadlines)
+        by = f"by {utc(last)}, in {duration(max(0.0, last - self.now))}"
+        by = by if len(set(self.deadlines)) == 1 else f"each by its own time, the last {by}"
+        parts = [f"If a run begins now, the chance that all is done in time ({by}) is {self.chance:.0%}:"]
+        if self.expected.runs:
+            low, high = duration(known.seconds_low), duration(known.seconds_high)
+            parts.append(f"it is predicted to take {duration(known.seconds)}, {low} to {high} in four of five cases.")
+        else:
+            parts.append("nothing is known of what the jobs take, or nothing is left to do.")
+        if self.waiting:
+            parts.append(f"Also counted: {count(self.waiting, 'job')} submitted before.")
+        if self.expected.unknown:
+            parts.append(f"Not counted: {count(self.expected.unknown, 'job')} whose cost is not known before.")
+        return " ".join(parts)
+
+
+def _outlook(jobs: Sequence[Submission], contact: Contact) -> _Outlook:
+    """What is known before of these jobs, and of those that the journal has still to be done."""
+    from pyprocessor.engine.dry_run import expected
+
+    new = {given.job.id: given for given in jobs}
+    done: set[str] = set()
+    waiting: list[Submission] = []
+    with suppress(NoJournal), JournalReader.read_only(contact.folder) as journal:
+        for row in journal.jobs():
+            given = new.get(row.id)
+            if given is None and not row.final and row.origin is Origin.SUBMITTED:
+                waiting.append(Submission(row.job, journal.params(row.params_fingerprint) or "{}"))
+            elif given is not None and row.final and row.params_fingerprint == given.job.params_fingerprint:
+                done.add(row.id)
+    previews = tuple(_previewed([*jobs, *waiting], contact))
+    now = time.time()
+    to_do = [preview for preview in previews if preview.submission.job.id not in done]
+    request = RunRequest((), contact.output, profiles.load(None).profile, tool_path="")
+    deadlines = tuple(given.job.deadline for given in jobs if given.job.deadline is not None)
+    own = tuple(preview for preview in previews if preview.submission.job.id in new)
+    return _Outlook(own, expected(to_do, request, now), len(waiting), deadlines, now)
+
+
+def _document(outlook: _Outlook) -> dict[str, Any]:
+    """What a dry run finds, for programs; seconds, the bounds of a job being those of its own errors."""
+    jobs = []
+    for preview in outlook.previews:
+        job, run = preview.submission.job, outlook.expected.runs.get(preview.submission.job.id)
+        products = preview.products
+        jobs.append(
+            {
+                "id": job.id,
+                "name": display(job.source.relative),
+                "task": job.task,
+                "waits_for": list(preview.waits_for),
+                "products": None if products is None else [display(product.name) for product in products],
+                "problem": preview.problem or None,
+                "deadline": None if job.deadline is None else utc(job.deadline),
+                "seconds": None if run is None else round(run.seconds, 3),
+                "seconds_low": None if run is None else round(run.seconds_low, 3),
+                "seconds_high": None if run is None else round(run.seconds_high, 3),
+            }
+        )
+    known = outlook.expected.forecast
+    return {
+        "version": DOCUMENT_VERSION,
+        "jobs": jobs,
+        "chance": outlook.chance if outlook.deadlines else None,
+        "seconds": round(known.seconds, 3),
+        "seconds_low": round(known.seconds_low, 3),
+        "seconds_high": round(known.seconds_high, 3),
+        "waiting": outlook.waiting,
+        "not_counted": outlook.expected.unknown,
+    }
 
 
 def _take_in(journal: Journal, jobs: Sequence[Submission]) -> str:
@@ -81,7 +239,7 @@ def _previewed(jobs: Sequence[Submission], contact: Contact) -> Iterator[Preview
         yield from previews(jobs, request, known)
 
 
-def _lines(preview: Preview) -> Iterator[str]:
+def _lines(preview: Preview, expected: Expected) -> Iterator[str]:
     """One job: what it is and waits for; below, what it leaves, and when it is to be done."""
     job = preview.submission.job
     files = sum(isinstance(given, Source) for given in job.inputs) + bool(job.source.path)
@@ -100,6 +258,9 @@ def _lines(preview: Preview) -> Iterator[str]:
         yield f"    makes {', '.join(display(product.name) for product in preview.products)}"
     if preview.backends:
         yield f"    asks {', else '.join(map(one_line, preview.backends))}"
+    if (run := expected.runs.get(job.id)) is not None:
+        low, high = duration(run.seconds_low), duration(run.seconds_high)
+        yield f"    takes about {duration(run.seconds)} ({low} to {high})"
     times = (("not before", job.not_before), ("deadline", job.deadline))
     if given := [f"{what} {utc(when)}" for what, when in times if when is not None]:
         yield f"    {', '.join(given)}"

@@ -15,6 +15,7 @@ import click
 from pyprocessor import profiles
 from pyprocessor.cli.run import carry_out, overrides, screen_for, sum_up
 from pyprocessor.cli.session import Session
+from pyprocessor.engine.request import check_list
 from pyprocessor.errors import ExitCode, UsageError
 from pyprocessor.ffmpeg import tool
 from pyprocessor.intake.messages import Remark
@@ -23,7 +24,7 @@ from pyprocessor.intake.submission import submissions
 from pyprocessor.intake.task_jobs import ENHANCE, TaskFile, documents, extensions_taken, further_key, listing
 from pyprocessor.journal.reader import jobs_known
 from pyprocessor.journal.waiting import Submission
-from pyprocessor.models import Profile, display, submitted_id
+from pyprocessor.models import Mode, Profile, display, submitted_id
 from pyprocessor.models.run import RunRequest
 from pyprocessor.models.wording import count
 from pyprocessor.state.state_folder import state_folder
@@ -55,6 +56,8 @@ _WITH_OPTIONS = ("model", "language", "chunk_size", "backend")
 @click.option("--include", multiple=True, metavar="GLOB", help="Only files that match; may be given again.")
 @click.option("--exclude", multiple=True, metavar="GLOB", help="No files that match; may be given again.")
 @click.option("--priority", default=0, metavar="N", help="Of these jobs; lower ones first.  [default: 0]")
+@click.option("--mode", type=click.Choice(list(Mode)), metavar="MODE", help="Order and batches; see docs/batches.md.")
+@click.option("--priority-by", metavar="RULE", help="What goes first in --mode priority.")
 @click.option("--retry-failed", is_flag=True, help="Try files again that failed in an earlier run.")
 @click.option("--quiet", is_flag=True, help="Show failures and errors only.")
 @click.option("--verbose", is_flag=True, help="Show the start and end of every file, too.")
@@ -94,6 +97,7 @@ def run(
     if memory is not None and memory.strip().isdecimal():
         options["memory_limit_bytes"] = f"{memory.strip()}M"
     loaded = profiles.load(None, overrides=overrides(options))
+    check_list(loaded.profile)
     jobs, remarks = _jobs(given, root, loaded.profile, name, own, further, priority)
     arguments = " ".join(sys.argv[1:]).encode("utf-8", "backslashreplace").decode("utf-8")
     profile = replace(loaded.profile, batch=replace(loaded.profile.batch, most_jobs=options["workers"]))

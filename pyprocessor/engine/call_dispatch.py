@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import itertools
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from pyprocessor.engine.batch_process import BatchProcess
 from pyprocessor.engine.dispatch import Dispatch
 from pyprocessor.errors import FailureKind
+from pyprocessor.jobs.priorities import Rank
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.models import Batch, JobState
-from pyprocessor.plan import admission, resources
+from pyprocessor.plan import admission, modes, resources
 from pyprocessor.plan.admission import Conditions, Surroundings, Wait
 from pyprocessor.plan.ahead import (
     LEAST_AHEAD,
@@ -28,6 +29,8 @@ from pyprocessor.plan.ahead import (
     next_of_those_that_wait,
     slots_for_waiting,
 )
+from pyprocessor.plan.modes import Chosen
+from pyprocessor.plan.planner import usable_cores
 
 HELD_UP_SECONDS = 1.0
 HELD_UP_FACTOR = 4.0
@@ -52,23 +55,36 @@ def _takes_long(job: RunningJob, now: float) -> bool:
     return job.active_seconds(now) > max(HELD_UP_SECONDS, HELD_UP_FACTOR * job.queued.wall_seconds(1))
 
 
+def _turn(job: QueuedJob) -> tuple[int, Rank]:
+    return job.priority, job.rank
+
+
 @dataclass(eq=False)
 class CallDispatch(Dispatch):
     """The batch processes of one run, with those that do calls."""
+
+    mode: Chosen = field(init=False)
+    _most_known: int = 0
+    """Jobs for cores that were known at once, at most."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.mode = Chosen(self.settings, self.settings.mode)
 
     def _start(self, on: Conditions) -> None:
         """Start jobs for cores, then those that mostly wait; these before, where they come first by priority."""
         if self._backends.any_lost:
             self._refuse_lost()
         cores, waiting = self.queue.ready.first(), self.queue.waiting.first()
-        waiting_first = waiting is not None and cores is not None and waiting.priority < cores.priority
+        waiting_first = waiting is not None and cores is not None and _turn(waiting) < _turn(cores)
         if waiting_first:
             self._start_waiting(on)
+        self._choose_mode(on)
         self._make_way()
         self._free_held_up(on)
         if (most := self.profile.batch.most_jobs) is not None:
             beside = sum(process.occupied_slots for process in self.processes if process.waits)
-            self.settings = replace(self.profile.batch, most_jobs=max(1, most - beside))
+            self.settings = replace(self.mode.settings, most_jobs=max(1, most - beside))
         self._top_up(on)
         super()._start(on)
         for process in self.processes:
@@ -76,6 +92,19 @@ class CallDispatch(Dispatch):
                 self._send_ahead(process)
         if not waiting_first:
             self._start_waiting(on)
+
+    def _choose_mode(self, on: Conditions) -> None:
+        """Have the planner's settings follow from the mode, anew where an adaptive run knows of more jobs."""
+        known = len(self.queue) - len(self.queue.waiting)
+        known += sum(len(process.jobs) for process in self.processes if not process.waits)
+        if known <= self._most_known or not self.queue.ready:
+            return
+        self._most_known, before = known, self.mode
+        cores = usable_cores(on.reading, self.profile.throttling.cpu_limit_percent)
+        self.mode = modes.chosen(self.profile.batch, known, self.queue.ready.typical(), cores)
+        self.settings = self.mode.settings
+        if self.mode.note and self.mode.way is not before.way:
+            self.transitions.notice("info", self.mode.note)
 
     def _refuse_lost(self) -> None:
         """Fail the jobs whose back ends have not answered for too long."""
@@ -99,9 +128,13 @@ class CallDispatch(Dispatch):
         return min(super()._free_slots, self._left_of_ceiling)
 
     @property
+    def _ceiling(self) -> int | None:
+        return self.profile.batch.most_jobs if self.profile.batch.enabled else 1
+
+    @property
     def _left_of_ceiling(self) -> int:
         """How many more jobs of any kind the user lets run at once."""
-        most = self.profile.batch.most_jobs
+        most = self._ceiling
         return sys.maxsize if most is None else most - sum(process.occupied_slots for process in self.processes)
 
     def _make_way(self) -> None:
@@ -248,7 +281,7 @@ class CallDispatch(Dispatch):
 
     def _beside_waiting(self, on: Conditions) -> Surroundings:
         """What the next job that mostly waits would start beside; memory is kept for one for cores that comes first."""
-        most = max(1, int(min(MOST_WAITING, self.profile.batch.most_jobs or MOST_WAITING) * on.allowance.share))
+        most = max(1, int(min(MOST_WAITING, self._ceiling or MOST_WAITING) * on.allowance.share))
         head, first = self.queue.waiting.first(), self._next_for_cores()
         keep = head is not None and first is not None and first.priority <= head.priority
         return replace(

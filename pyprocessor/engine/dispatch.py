@@ -20,7 +20,7 @@ from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.jobs.timeouts import check_deadline, timeouts
 from pyprocessor.journal.database import LOG_NAME
 from pyprocessor.journal.journal import Journal
-from pyprocessor.models import WHOLE, Batch, Chunking, JobState, Origin, WaitingFile
+from pyprocessor.models import WHOLE, Batch, Chunking, JobState, Mode, Origin, WaitingFile
 from pyprocessor.models.run import RunRequest
 from pyprocessor.plan import admission
 from pyprocessor.plan.admission import Conditions, Surroundings, Wait
@@ -75,6 +75,7 @@ class Dispatch:
     def __post_init__(self) -> None:
         self.queue, self._backends = self.transitions.queue, self.transitions.backends
         self.profile, self.settings = self.request.profile, self.request.profile.batch
+        self._begun = self.settings.mode is Mode.STREAMING
         self._details = JobDetails(self.request, self.journal)
 
     @property
@@ -136,7 +137,7 @@ class Dispatch:
     def _takes_more(self, process: BatchProcess) -> bool:
         """Whether a process may be given more jobs than its batch was formed of."""
         full = process.affinity is None and process.given >= self.profile.estimation.max_batch_size
-        return process.takes_more and not full and (process.waits or self.profile.batch.batch_size is None)
+        return process.takes_more and not full and (process.waits or self.settings.batch_size is None)
 
     def next_waiting(self, on: Conditions) -> WaitingFile | None:
         """The file that starts next, and why it waits; None where none waits."""
@@ -244,7 +245,7 @@ class Dispatch:
         beside = [job for process in self.processes for job in process.jobs.values()]
         free = on.reading.free_disk_bytes - self.profile.throttling.disk_reserve_bytes
         free -= sum(job.queued.disk_bytes for job in beside) + divisions.kept_bytes([job.job_id for job in beside])
-        for choice in choose(ready, self._planned(on), form, self.profile.batch, chunking, free, to_come):
+        for choice in choose(ready, self._planned(on), form, self.settings, chunking, free, to_come):
             if choice.parts > 1:
                 divisions.divide(choice.job, choice.parts)
             elif always:

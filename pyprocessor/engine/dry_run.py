@@ -1,10 +1,11 @@
-"""What would a run do? Scans, inspects and plans, with what an earlier run journaled, and writes nothing."""
+"""What would a run do, and would jobs be done in time? Inspects and plans, with what is journaled; writes nothing."""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 
 from pyprocessor.costs.model import CostClass, class_of
@@ -16,19 +17,47 @@ from pyprocessor.intake.classify import Adopted, Finding, Settled, SettledBefore
 from pyprocessor.intake.discovery import Discovery
 from pyprocessor.intake.messages import Remark
 from pyprocessor.intake.output_location import KnownOutputs
+from pyprocessor.intake.submission_preview import Preview
 from pyprocessor.journal.database import is_there
 from pyprocessor.journal.reader import JournalReader
-from pyprocessor.models import FOLDER_TASK, Division, Job, JobState, PlanReport, SkippedFile
+from pyprocessor.models import FOLDER_TASK, WHOLE, Division, Job, JobState, PlanReport, SkippedFile
 from pyprocessor.models.run import Listener, RunRequest
 from pyprocessor.models.wording import count
+from pyprocessor.plan.chances import Forecast, PlannedRun, forecast
 from pyprocessor.plan.hours import Schedule
-from pyprocessor.plan.preview import preview
+from pyprocessor.plan.preview import preview, simulated
 from pyprocessor.state.receipt_index import Receipts
 from pyprocessor.state.state_folder import state_folder
 from pyprocessor.system.sampler import Sampler
 from pyprocessor.tasks.registry import task
 from pyprocessor.workers.messages import InputAway
 from pyprocessor.workers.process import context
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """When jobs would be done, by a run that begins now: each by id, and the chance that all are in time."""
+
+    forecast: Forecast
+    runs: dict[str, PlannedRun]
+    unknown: int
+    """Jobs whose cost is not known before, and which are not counted."""
+
+
+def expected(jobs: Sequence[Preview], request: RunRequest, now: float) -> Expected:
+    """Plan a run of these jobs and no others; `now` is in seconds since the epoch, as their deadlines are."""
+    calibration, _ = Calibration.load(None)
+    todo: list[tuple[Job, CostClass, Division]] = []
+    for each in jobs:
+        if each.features is not None:
+            job = each.submission.job
+            features = calibration.with_history(each.features, job.source)
+            todo.append((replace(job, cost=calibration.predict(features, 1)), class_of(features, 1), WHOLE))
+    reading = Sampler(request.output).read((), time.monotonic())
+    _, runs = simulated(todo, reading, request.profile, calibration.model)
+    due = {job.id: job.deadline - now for job, *_ in todo if job.deadline is not None}
+    unknown = sum(each.features is None and not each.problem for each in jobs)
+    return Expected(forecast(runs, due), {run.job_id: run for run in runs}, unknown)
 
 
 def plan(request: RunRequest, listener: Listener) -> PlanReport:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,6 +22,7 @@ from pyprocessor.journal.rows import CachedMedia, JobRow
 from pyprocessor.journal.waiting import NEEDED_NO_MORE, Submission, params_of
 from pyprocessor.models import IN_HAND, Chunking, Cost, Job, JobState, Origin, Outcome, OutcomeKind, Source, display
 from pyprocessor.models.run import RunRequest
+from pyprocessor.plan import modes
 from pyprocessor.tasks.base import ChildJob
 
 
@@ -36,6 +38,7 @@ class Findings:
     def __post_init__(self) -> None:
         self._profile = self._request.profile
         self._divisions = self._moves.divisions
+        self._places = itertools.count(1)
 
     def enter(self, finding: Finding) -> bool:
         """Enter what was found; returns whether a job was queued that is no part and no further try."""
@@ -122,7 +125,8 @@ class Findings:
             self._divisions.take_up(row)
             return True
         cost_class, model = class_of(todo.features, 1), self._calibration.model
-        queued = QueuedJob.of(planned, cost_class, model, self._profile.estimation, todo.division, todo.asking)
+        rank = modes.rank(self._profile.batch, planned, next(self._places))
+        queued = QueuedJob.of(planned, cost_class, model, self._profile.estimation, todo.division, todo.asking, rank)
         if row.sheds or row.failure is FailureKind.RESOURCE:
             for _ in range(max(1, row.sheds)):
                 queued = queued.after_memory_ran_out()

@@ -10,10 +10,11 @@ from dataclasses import replace
 from pyprocessor.errors import JournalError, NoJournal, UsageError
 from pyprocessor.ffmpeg import tool
 from pyprocessor.intake.inputs import inputs_of
-from pyprocessor.intake.paths import gather, output_folder
+from pyprocessor.intake.paths import all_exist, gather, output_folder
 from pyprocessor.journal.reader import JournalReader
-from pyprocessor.models import Profile, display
+from pyprocessor.models import Mode, PriorityRule, Profile, display
 from pyprocessor.models.run import RunRequest
+from pyprocessor.models.wording import one_line
 from pyprocessor.state.state_folder import state_folder
 
 WATCHED_MIN_AGE_SECONDS = 10.0
@@ -25,6 +26,19 @@ def _has_submitted(output: bytes) -> bool:
     with contextlib.suppress(JournalError, NoJournal), JournalReader.read_only(state_folder(output).path) as journal:
         return journal.has_submitted()
     return False
+
+
+def check_list(profile: Profile) -> None:
+    """Raise UsageError where files are to be done in the order of a list that cannot be read."""
+    rule, name = profile.batch.priority_rule
+    if profile.batch.mode is not Mode.PRIORITY or rule is not PriorityRule.LIST:
+        return
+    all_exist([name])
+    try:
+        with open(name, "rb") as file:
+            file.read(1)
+    except OSError as error:
+        raise UsageError(f"The list of priorities {one_line(name)} cannot be read: {error.strerror}.") from None
 
 
 def run_request(
@@ -53,6 +67,7 @@ def run_request(
         raise UsageError(f"--watch watches one folder, and {len(paths)} inputs are named; start a run for each.")
     if watch and not os.path.isdir(paths[0]):
         raise UsageError(f"--watch watches a folder, and the input {display(paths[0])} is a file; name its folder.")
+    check_list(profile)
     found = tool.find(os.environ)
     tool.require(found, profile)
     tool.require_working(found, profile)

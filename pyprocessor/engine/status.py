@@ -6,7 +6,7 @@ import os
 import time
 from dataclasses import dataclass, field
 
-from pyprocessor.engine.dispatch import Dispatch
+from pyprocessor.engine.call_dispatch import CallDispatch
 from pyprocessor.engine.monitor import Monitor
 from pyprocessor.engine.tally import Tally
 from pyprocessor.jobs.running_job import RunningJob
@@ -21,7 +21,7 @@ class StatusTracker:
     """Measures the pace of one run."""
 
     tally: Tally
-    dispatch: Dispatch
+    dispatch: CallDispatch
     monitor: Monitor
     latest: RunStatus = field(init=False)
     _pace: Pace = field(default_factory=Pace)
@@ -75,6 +75,7 @@ class StatusTracker:
             files=tuple(files),
             next=self.dispatch.next_waiting(on),
             waiting=tally.to_come,
+            mode=self.dispatch.mode.text,
         )
         return self.latest
 

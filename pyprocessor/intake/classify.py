@@ -197,9 +197,10 @@ class Classifier:
         cached = self._memory.media(source.path, source.size_bytes, source.mtime_ns)
         return None if cached is not None and cached.media is None and self._request.retry_failed else cached
 
-    def inspected(self, source: Source, found: OutputLocation, answer: Inspected, *, fresh: bool) -> Finding:
+    def inspected(self, candidate: Candidate, found: OutputLocation, answer: Inspected, *, fresh: bool) -> Finding:
         """Return what becomes of it by its media, or the failure to read them; `fresh` if not from the journal."""
-        job, media = self._job(source, found.output, found.row), answer.found
+        source, media = candidate.source, answer.found
+        job = replace(self._job(source, found.output, found.row), priority=candidate.priority)
         if media is None:
             kind = answer.failure or FailureKind.BAD_INPUT
             lasting = fresh and kind in retry.LASTING

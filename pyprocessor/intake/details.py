@@ -201,9 +201,12 @@ def _name_of(row: JobRow) -> bytes:
 def _features(row: JobRow, plan: Plan, children: Sequence[ChildEnd]) -> CostFeatures:
     if children and not plan.children and all(child.succeeded for child in children):
         return CostFeatures(task=row.task, encoder=JOIN, given=plan.division.join)
-    if isinstance(plan.cost, CostFeatures):
-        return plan.cost
-    return CostFeatures(task=row.task, encoder=row.task, given=plan.cost)
+    return features_of(row.task, plan)
+
+
+def features_of(name: str, plan: Plan) -> CostFeatures:
+    """What the cost of a job of this task depends on."""
+    return plan.cost if isinstance(plan.cost, CostFeatures) else CostFeatures(task=name, encoder=name, given=plan.cost)
 
 
 def _asking(plan: Plan) -> Asking | None:

@@ -206,4 +206,4 @@ class Discovery(JobSource):
         self._asking.pop(source.path, None)
         self._bytes_to_inspect -= source.size_bytes if fresh else 0
         self._bytes_inspected += source.size_bytes
-        return self._classifier.inspected(source, request.place, answer, fresh=fresh)
+        return self._classifier.inspected(request.candidate, request.place, answer, fresh=fresh)

@@ -1,14 +1,18 @@
-"""Which files does a scan take by their names, which folders does it enter, and how many others seem to be video?"""
+"""Which files does a scan take by their names, which folders does it enter, and how many others seem to be video?
+
+And which priority do files have by sidecars or a list, where a run's mode asks for that?
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from pyprocessor.containers.content import HEAD_BYTES, seems_video
-from pyprocessor.models import Profile, display
+from pyprocessor.models import BatchSettings, Mode, PriorityRule, Profile, display
 
 VIDEO_EXTENSIONS = frozenset(
     b"264 265 360 3g2 3gp amv asf av1 avi bik dav divx dv dvr-ms evo f4v flv h264 h265 hevc insv ivf k3g m1v m2p "
@@ -131,3 +135,63 @@ def _is_video(path: bytes) -> bool:
             return seems_video(file.read(HEAD_BYTES))
     except OSError:
         return False
+
+
+SIDECAR = b".priority"
+"""What follows a file's name in that of the file which has its priority."""
+_MOST_DIGITS = 15
+_SIDECAR_BYTES = 100
+
+
+class FilePriorities:
+    """The priorities of files in one walk: 0 where neither a sidecar nor the list says otherwise."""
+
+    def __init__(self, settings: BatchSettings) -> None:
+        rule, name = settings.priority_rule
+        asked = settings.mode is Mode.PRIORITY
+        self._sidecars = asked and rule is PriorityRule.SIDECAR
+        self._listed = _listed(name) if asked and rule is PriorityRule.LIST else {}
+        self._unseen = set(self._listed)
+        self._wrong: list[bytes] = []
+
+    def of(self, path: bytes, relative: bytes) -> int:
+        """Return the priority of a file."""
+        if self._listed:
+            self._unseen.discard(relative)
+            return self._listed.get(relative, 0)
+        if not self._sidecars:
+            return 0
+        try:
+            with open(path + SIDECAR, "rb") as file:
+                text = file.read(_SIDECAR_BYTES).strip()
+        except FileNotFoundError:
+            return 0
+        except OSError:
+            text = b""
+        if not re.fullmatch(rb"[+-]?\d{1,%d}" % _MOST_DIGITS, text):
+            self._wrong.append(relative)
+            return 0
+        return int(text)
+
+    def sentences(self) -> Iterator[str]:
+        """Yield what is wrong with sidecars or the list, for the user."""
+        if self._wrong:
+            more = f", nor {len(self._wrong) - 1} more such files" if len(self._wrong) > 1 else ""
+            name = display(self._wrong[0] + SIDECAR)
+            yield f"{name} cannot be read, or holds no whole number{more}; its file counts as 0."
+        if self._unseen:
+            number = len(self._unseen)
+            lines = "1 line that names" if number == 1 else f"{number:,} lines that name"
+            example = display(min(self._unseen)) + (" and others" if number > 1 else "")
+            yield f"The list of priorities has {lines} no file of the input: {example}; a line is a path below it."
+
+
+def _listed(name: str) -> dict[bytes, int]:
+    """Return the priority of each path that a list names: the first is the lowest. A list that is gone is empty."""
+    try:
+        with open(name, "rb") as file:
+            lines = [line.strip(b"\r\n") for line in file]
+    except OSError:  # it was there as the run began
+        return {}
+    paths = list(dict.fromkeys(line for line in lines if line.strip() and not line.startswith(b"#")))
+    return {path: place - len(paths) for place, path in enumerate(paths)}

@@ -11,9 +11,8 @@ import stat
 from collections.abc import Sequence
 from contextlib import suppress
 
-from pyprocessor.intake.scan import order_key
 from pyprocessor.models import Input, InputFolder
-from pyprocessor.plan.naming import folded
+from pyprocessor.plan.naming import folded, order_key
 
 
 def inputs_of(paths: Sequence[bytes]) -> tuple[Input, ...]:

@@ -15,8 +15,8 @@ from typing import Generic, TypeVar
 from pyprocessor.errors import FailureKind
 from pyprocessor.intake.inspector import inspector_main
 from pyprocessor.intake.messages import Found, Inspected, Question, Remark, ScanPlan
-from pyprocessor.intake.scan import order_key
 from pyprocessor.models.run import RunRequest
+from pyprocessor.plan.naming import order_key
 from pyprocessor.workers.messages import InputAway, Report
 from pyprocessor.workers.process import Child
 

@@ -51,6 +51,8 @@ class Candidate:
     source: Source
     output: bytes
     existing: tuple[int, int] | None
+    priority: int = 0
+    """By the file's sidecar or place in a list, where the run's mode asks for that."""
 
 
 @dataclass(frozen=True, slots=True)

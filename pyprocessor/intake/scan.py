@@ -18,6 +18,7 @@ from pyprocessor.inspect.animation import is_still
 from pyprocessor.intake.file_names import (
     PICTURE_EXTENSIONS,
     UNFINISHED_EXTENSIONS,
+    FilePriorities,
     UnknownFiles,
     extension,
     extensions_of,
@@ -27,7 +28,7 @@ from pyprocessor.intake.messages import Candidate, PassedOver, Remark, ScanPlan
 from pyprocessor.models import Input, Source, display
 from pyprocessor.models.products import Seal
 from pyprocessor.plan.matching import Expression, TookTooLong
-from pyprocessor.plan.naming import NamePatterns, output_names
+from pyprocessor.plan.naming import NamePatterns, order_key, output_names
 from pyprocessor.publish.bounds import among_sources
 from pyprocessor.publish.receipts import read_receipts
 from pyprocessor.state.state_folder import NAME as STATE_FOLDER
@@ -39,13 +40,6 @@ YOUNG = "was changed a moment ago and is left for the next run"
 """Why a file that is younger than `min_age` is passed over."""
 Stills = dict[bytes, tuple[Seal, bool]]
 """Pictures that were opened: size and mtime_ns, and whether it does not move, by path below the input."""
-_PathKey = tuple[tuple[int, bytes], ...]
-
-
-def order_key(relative: bytes) -> _PathKey:
-    """Return the sort key of a file's path below the root: the order in which `walk` meets it."""
-    *folders, name = relative.split(b"/")
-    return (*((1, folder) for folder in folders), (0, name))
 
 
 def walk(
@@ -73,6 +67,7 @@ class _Walk:
         self._names = NamePatterns(plan.profile.naming, alive)
         self._include = [Glob(pattern, "scan.include", alive) for pattern in plan.profile.scan.include]
         self._exclude = [Glob(pattern, "scan.exclude", alive) for pattern in plan.profile.scan.exclude]
+        self._priorities = FilePriorities(plan.profile.batch)
         self._made: set[bytes] = set()
         self._left_out: list[bytes] = []
         self._strays: dict[bytes, str | None] = {}
@@ -127,6 +122,8 @@ class _Walk:
         unknown = self._unknown.sentence()
         if unknown is not None:
             yield Remark(unknown, closing=True)
+        for sentence in self._priorities.sentences():
+            yield Remark(sentence)
         for option, globs in (("include", self._include), ("exclude", self._exclude)):
             for glob in globs:
                 if not glob.matched:
@@ -265,7 +262,8 @@ class _Walk:
         stray = self._stray(os.path.dirname(os.path.join(self._plan.output_root, output)), os.path.dirname(path))
         if stray is not None:
             return PassedOver(relative, f"cannot be done: {stray}", FailureKind.PERMISSION)
-        return Candidate(source, output, existing_output(os.path.join(self._plan.output_root, output)))
+        existing = existing_output(os.path.join(self._plan.output_root, output))
+        return Candidate(source, output, existing, self._priorities.of(path, relative))
 
     def _stray(self, folder: bytes, sources: bytes) -> str | None:
         """Return why the output may not go into its folder; checked once a folder."""

@@ -16,12 +16,12 @@ from multiprocessing.connection import wait
 from typing import Any
 
 from pyprocessor.errors import FailureKind, JobError
-from pyprocessor.intake.details import check_products
+from pyprocessor.intake.details import check_products, features_of
 from pyprocessor.intake.inspector_client import InspectorClient
 from pyprocessor.intake.messages import Inspected, InspectJob
 from pyprocessor.journal.rows import JobRow
 from pyprocessor.journal.waiting import Submission
-from pyprocessor.models import ProductOf, Source, display
+from pyprocessor.models import CostFeatures, ProductOf, Source, display
 from pyprocessor.models.products import Product
 from pyprocessor.models.run import RunRequest
 from pyprocessor.tasks.base import Plan
@@ -44,6 +44,8 @@ class Preview:
     """A sentence: why the job would fail, or has nothing to do. Empty where neither is known."""
     backends: tuple[str, ...] = ()
     """The names of the services that may do it, the preferred one first."""
+    features: CostFeatures | None = None
+    """What its cost depends on; None where that is not known before, or it has nothing to do."""
 
 
 def previews(
@@ -70,7 +72,10 @@ def previews(
         if plan is None:
             yield Preview(given, names)
         else:
-            yield Preview(given, names, plan.products, plan.skip, tuple(backend.name for backend in plan.backends))
+            known_before = not plan.skip and not plan.children and (given.job.id in found or not given.job.all_inputs)
+            features = features_of(given.job.task, plan) if known_before else None
+            backends = tuple(backend.name for backend in plan.backends)
+            yield Preview(given, names, plan.products, plan.skip, backends, features)
 
 
 def _order(jobs: Mapping[str, Submission]) -> Iterator[str]:

@@ -26,6 +26,8 @@ class TaskFile:
 
     path: bytes
     name: str
+    priority: int = 0
+    """By its sidecar or place in a list, where the mode asks for that."""
 
 
 def extensions_taken(name: str, include: Sequence[str]) -> frozenset[bytes]:
@@ -65,12 +67,12 @@ def listing(
     remarks: list[Remark] = []
     for entry in walk(plan, lambda: None):
         match entry:
-            case Candidate(source, stem):
+            case Candidate(source, stem, priority=priority):
                 names = [os.fsdecode(name) for name in dict.fromkeys((stem, os.path.splitext(source.relative)[0]))]
                 names.append(os.fsdecode(source.relative))
                 name = next((name for name in names if known(name) == source.path), names[0])
                 if len(name) <= MAX_KEY_CHARACTERS:
-                    files.append(TaskFile(source.path, name))
+                    files.append(TaskFile(source.path, name, priority))
                 else:
                     what = f"has a path of more than {MAX_KEY_CHARACTERS} characters, and is left out"
                     remarks.append(Remark(f"{display(source.relative)} {what}.", serious=True))
@@ -96,8 +98,9 @@ def documents(
 ) -> Iterator[dict[str, Any]]:
     """Yield the documents of jobs of a task; where there are params to `enhance`, a second job for each file."""
     for file in files:
-        yield {"task": name, "key": file.name, "inputs": [file.path], "params": params, "priority": priority}
+        its = {"priority": priority + file.priority}
+        yield {"task": name, "key": file.name, "inputs": [file.path], "params": params, **its}
         if enhance is not None:
             made = {"job": file.name, "role": MAIN}
             key = further_key(file.name)
-            yield {"task": ENHANCE, "key": key, "inputs": [made], "params": enhance, "priority": priority}
+            yield {"task": ENHANCE, "key": key, "inputs": [made], "params": enhance, **its}

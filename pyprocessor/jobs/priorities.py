@@ -19,6 +19,9 @@ _LAST_OF_BAND = (NORMAL - 1, IDLE - 1)
 
 Band = tuple[int, int, int]
 """Number, tries, and the period in which it began to wait: jobs with the same band always have the same place."""
+Rank = tuple[float, tuple[tuple[int, bytes], ...]]
+"""A place among the jobs of one number, the lowest first: a number, then a path. What is equal goes by its cost."""
+UNRANKED: Rank = (0.0, ())
 Standing = tuple[int, int]
 """A place in the order: a number as of a priority, and what goes before what among those of the same number."""
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field, replace
 
 from pyprocessor.costs.model import FILE_SECONDS, CostClass, CostFactors, CostModel, speed, thread_growth
-from pyprocessor.jobs.priorities import Band, band_of
+from pyprocessor.jobs.priorities import UNRANKED, Band, Rank, band_of
 from pyprocessor.models import WHOLE, Backend, Division, EstimationSettings, Job, display
 
 OUT_OF_MEMORY_GROWTH = 1.5
@@ -61,6 +61,8 @@ class QueuedJob:
     """Failed attempts that may be tried again; each puts the job further behind."""
     queued_in: int = 0
     """The period in which it began to wait, see `jobs.priorities`."""
+    rank: Rank = UNRANKED
+    """As the run's mode has it; what is done in the order of costs has none."""
     narrow: bool = False
     """One thread only, since memory ran out under it."""
     alone: bool = False
@@ -80,6 +82,7 @@ class QueuedJob:
         estimation: EstimationSettings,
         division: Division = WHOLE,
         asking: Asking | None = None,
+        rank: Rank = UNRANKED,
     ) -> QueuedJob:
         """The queued job for `job`, whose cost, as `cost_class`, is what `model` predicts at one thread."""
         factors = model.factors(cost_class, estimation.memory_safety_factor)
@@ -98,6 +101,7 @@ class QueuedJob:
             resources=job.cost.resources,
             division=division,
             asking=asking,
+            rank=rank,
         )
 
     @property

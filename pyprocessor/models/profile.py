@@ -36,6 +36,40 @@ class Chunking(StrEnum):
     """Every film for which the result can be exact."""
 
 
+class Mode(StrEnum):
+    """In which order jobs are done, and in which batches; `plan/modes` makes settings of the planner of it."""
+
+    AUTO = "auto"
+    """The longest first, in batches of predicted work."""
+    SEQUENTIAL = "sequential"
+    """One after another, in the order of the listing or as they were submitted."""
+    PARALLEL = "parallel"
+    """A process for each, as many as fit."""
+    CHUNKED = "chunked"
+    """In batches of a fixed size."""
+    ADAPTIVE = "adaptive"
+    """One of these three, by how many there are and what they cost."""
+    PRIORITY = "priority"
+    """By a rule, `BatchSettings.priority_by`."""
+    STREAMING = "streaming"
+    """In the order in which they are found, from the first one on."""
+
+
+class PriorityRule(StrEnum):
+    """What goes first in the mode `priority`; the last two are followed by a colon and a name."""
+
+    SIDECAR = "sidecar"
+    """By a number: that of a submitted job, or the one in a file NAME.priority beside a file."""
+    LARGEST = "largest"
+    SMALLEST = "smallest"
+    NEWEST = "newest"
+    OLDEST = "oldest"
+    METADATA = "metadata"
+    """The highest number under this key of a job's metadata first."""
+    LIST = "list"
+    """Files in the order of the lines of this file."""
+
+
 @dataclass(frozen=True, slots=True)
 class VideoSettings:
     encoder: str = "libx264"
@@ -118,6 +152,10 @@ class BatchSettings:
     """None means: decided by the planner."""
 
     enabled: bool = True
+    """False exactly where the mode is `sequential`."""
+    mode: Mode = Mode.AUTO
+    priority_by: str = PriorityRule.SIDECAR
+    """A rule, with what follows its colon."""
     batch_size: int | None = None
     max_memory_percent: float = 80.0
     memory_limit_bytes: int | None = None
@@ -130,6 +168,12 @@ class BatchSettings:
     """How many there are of what tasks name as needed; of what is not listed there is one."""
     tenants: tuple[tuple[str, TenantSettings], ...] = ()
     unknown_tenants: UnknownTenants = UnknownTenants.ALLOW
+
+    @property
+    def priority_rule(self) -> tuple[PriorityRule, str]:
+        """The rule of the mode `priority`, and what follows its colon."""
+        rule, _, name = self.priority_by.partition(":")
+        return PriorityRule(rule), name
 
     def how_many(self, resource: str) -> int:
         """How many there are of this resource."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from pyprocessor.models.media import Input, InputFolder
-from pyprocessor.models.profile import Profile
+from pyprocessor.models.profile import Mode, Profile
 from pyprocessor.models.wording import display
 from pyprocessor.models.work import Cost, Outcome
 
@@ -145,6 +145,8 @@ class RunStatus:
     next: WaitingFile | None = None
     waiting: int = 0
     """Jobs of no folder that wait for others, or are still to be planned."""
+    mode: str = Mode.AUTO
+    """As people read it, with what an adaptive one came to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +161,9 @@ class PlannedFile:
     """Which of the places that run side by side, from 1."""
     start_seconds: float = 0.0
     end_seconds: float = 0.0
+    seconds_low: float = 0.0
+    """The band of how long it takes itself, by how far predictions of its kind were off."""
+    seconds_high: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +203,8 @@ class PlanReport:
     seconds_low: float
     seconds_high: float
     processes: int
+    mode: str = Mode.AUTO
+    """As people read it, with what an adaptive one came to."""
     notes: tuple[str, ...] = ()
 
 

@@ -48,7 +48,7 @@ class Schedule:
     def begin(cls, settings: ScheduleSettings, now: datetime, *, daily: bool = False) -> Schedule:
         """The times of a run that starts now."""
         opens = -math.inf if settings.window is None else _window_at_or_after(settings.window, now)[0]
-        until = math.inf if settings.until is None else _next(settings.until, now)
+        until = math.inf if settings.until is None else next_time(settings.until, now)
         return cls(settings, opens, until, now.timestamp(), daily)
 
     def seen(self, now: datetime) -> Schedule:
@@ -169,7 +169,7 @@ def _window_at_or_after(window: tuple[time, time], now: datetime) -> tuple[float
     raise AssertionError(f"no window {window} within days of {now}")
 
 
-def _next(wanted: time, now: datetime) -> float:
+def next_time(wanted: time, now: datetime) -> float:
     """The next moment after now at which clocks show this time of day."""
     at = now.timestamp()
     for day in _days(now, first=0):

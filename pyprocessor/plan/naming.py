@@ -22,6 +22,8 @@ from pyprocessor.plan.matching import Expression, TookTooLong
 MAX_NAME_BYTES = 255
 """What ext4, XFS, APFS and NTFS take at most; Linux counts bytes, the others fewer units than bytes."""
 
+PathKey = tuple[tuple[int, bytes], ...]
+
 _KEEP_EXTENSION = 1
 _HASH_DIGITS = (0, 0, 8, 16, 32, 64)
 """Hexadecimal digits of the name's hash, by how often the name was equal to another; 64 digits never collide."""
@@ -127,6 +129,12 @@ def _fitted(base: bytes, tail: bytes, name: bytes, digits: int) -> bytes:
     tag = b"-" + hashlib.sha256(name).hexdigest()[: digits or 8].encode("ascii")
     room = MAX_NAME_BYTES - len(tag) - len(tail)
     return cut(base, room) + tag + tail
+
+
+def order_key(relative: bytes) -> PathKey:
+    """The sort key of a file's path below the root: the order in which a scan meets it."""
+    *folders, name = relative.split(b"/")
+    return (*((1, folder) for folder in folders), (0, name))
 
 
 def cut(name: bytes, room: int) -> bytes:

@@ -102,19 +102,33 @@ class Packing:
         while self.loads[0][0] < MIN_BATCH_SECONDS and len(self.taken) < most and self._take(behind):
             pass
 
-    def take_worth(self, estimation: EstimationSettings, share: float, free_slots: int, all_slots: int) -> float:
+    def take_in_turn(self, following: Callable[[], QueuedJob | None]) -> None:
+        """Take, for one slot, the jobs that are next as long as they are suitable, whatever memory they take."""
+        self.cap = self.room = math.inf
+        self._reduce_slots(1)
+        while (job := following()) is not None and self.suitable(job) and self._take([job.job_id]):
+            pass
+
+    def take_worth(
+        self, estimation: EstimationSettings, share: float, free_slots: int, all_slots: int, *, in_order: bool = False
+    ) -> float:
         """Take jobs until every slot has its share of work, in seconds; `free_slots` counts this batch's, too.
 
+        Where jobs have an order of their own (`in_order`) a slot is given no more than makes a batch worth starting.
         Returns that share.
         """
         left = self.ready.wall_seconds(self.cores)
-        target = max(MIN_BATCH_SECONDS, min(estimation.target_batch_seconds, left / (2 * all_slots)) * share)
+        target = (
+            MIN_BATCH_SECONDS
+            if in_order
+            else max(MIN_BATCH_SECONDS, min(estimation.target_batch_seconds, left / (2 * all_slots)) * share)
+        )
         most = max(1, int(estimation.max_batch_size * share))
         shared = self.ready.order.shared
         if shared:
             target = min(target, SHARED_BATCH_SECONDS)
         while len(self.taken) < most:
-            if len(self.taken) >= estimation.min_batch_size and self._has_enough(target, free_slots):
+            if len(self.taken) >= estimation.min_batch_size and self._has_enough(target, free_slots, in_order=in_order):
                 break
             if shared and self.taken and self.loads[0][0] >= MIN_BATCH_SECONDS and self._anothers_turn():
                 break
@@ -186,12 +200,12 @@ class Packing:
         for job in self.taken:
             self._load(job)
 
-    def _has_enough(self, target: float, free_slots: int) -> bool:
+    def _has_enough(self, target: float, free_slots: int, *, in_order: bool) -> bool:
         """Whether every slot has its target; beside a long job the other slots get more, within their share."""
         if not self.taken:
             return False
         longest, _ = max(self.loads)
-        if longest > target:
+        if longest > target and not in_order:
             left = self.ready.wall_seconds(self.cores)
             target = max(target, min(_LONG_SHARE * longest, left / free_slots))
         return self.loads[0][0] >= target

@@ -18,6 +18,7 @@ from pyprocessor.models import BatchSettings, Cost, EstimationSettings, Reading
 from pyprocessor.models.wording import duration
 from pyprocessor.plan import resources
 from pyprocessor.plan.admission import Wait, memory_budget, memory_limit
+from pyprocessor.plan.modes import in_order
 from pyprocessor.plan.packing import MIN_BATCH_SECONDS, FormedBatch, Packing
 from pyprocessor.plan.queue import ReadyQueue
 from pyprocessor.plan.widening import MAX_THREADS, Widening, finish_seconds, scheduled
@@ -69,6 +70,11 @@ class RunningBatch:
     """What its jobs may hold at once."""
 
 
+def usable_cores(reading: Reading, cpu_limit_percent: float | None) -> int:
+    """How many cores all jobs together may use."""
+    return max(1, int(reading.cores * min(cpu_limit_percent or 100.0, 100.0) / 100 + 0.5))
+
+
 def shape(
     reading: Reading,
     settings: BatchSettings,
@@ -89,7 +95,7 @@ def shape(
     it may turn out smaller.
     """
     budget, limit = memory_budget(reading, settings), memory_limit(reading, settings)
-    cores = max(1, int(reading.cores * min(cpu_limit_percent or 100.0, 100.0) / 100 + 0.5))
+    cores = usable_cores(reading, cpu_limit_percent)
     share = min(max(share, 0.0), 1.0)
     if not settings.enabled:
         return Shape(1, 1, 1, min(cores, MAX_THREADS), budget, limit, cores, share)
@@ -178,7 +184,7 @@ def next_batch(
     else:
         # Batches of at least several files cannot be laid out file by file, and many files need no schedule.
         few = len(ready) <= SCHEDULED_PER_CORE * cores
-        if few and estimation.min_batch_size <= 1 and ready.by_cost_alone:
+        if few and estimation.min_batch_size <= 1 and ready.by_cost_alone and not in_order(settings):
             startables = filter(startable, ready.longer_than(-1.0))
             fitting = [e for e in startables if room is None or e.memory_bytes <= room]
             listed = sorted(fitting, key=lambda e: (e.band, -e.cpu_seconds, e.job_id))
@@ -234,7 +240,7 @@ def next_batch(
             return Wait(f"running files leave too little memory for a batch of {fixed} files")
     elif not settings.enabled:
         why = "batches are disabled, and one process does all files"
-        packing.take_exactly(len(ready), may_exceed=True)
+        packing.take_in_turn(lambda: ready.first(startable))
     elif room is None:
         # One at a time, so that a notice names each.
         why = "it needs more memory than all files may take together"
@@ -252,7 +258,8 @@ def next_batch(
             estimation.max_batch_size,
         )
     else:
-        seconds = packing.take_worth(estimation, shape.share, free_slots, max(1, cores // each))
+        all_slots = max(1, cores // each)
+        seconds = packing.take_worth(estimation, shape.share, free_slots, all_slots, in_order=in_order(settings))
         why = f"each of its slots is to have work for about {duration(seconds)}"
     return packing.formed(batch_id, shape.memory_budget_bytes, shape.memory_limit_bytes, why)
 

@@ -20,11 +20,12 @@ from pyprocessor.models import (
     display,
 )
 from pyprocessor.models.wording import memory_size
-from pyprocessor.plan import resources
+from pyprocessor.plan import modes, resources
 from pyprocessor.plan.admission import Wait, memory_budget
+from pyprocessor.plan.chances import PlannedRun
 from pyprocessor.plan.division import Choice, choose, join_of, part_of
 from pyprocessor.plan.packing import FormedBatch, OverBudget
-from pyprocessor.plan.planner import RunningBatch, next_batch, shape
+from pyprocessor.plan.planner import RunningBatch, next_batch, shape, usable_cores
 from pyprocessor.plan.queue import ReadyQueue
 
 
@@ -36,11 +37,28 @@ def preview(
     skipped: Sequence[SkippedFile] = (),
 ) -> PlanReport:
     """The plan of a run over `jobs` (each with its class at one thread), as things stand in `reading`."""
+    return simulated(jobs, reading, profile, model, skipped)[0]
+
+
+def simulated(
+    jobs: Iterable[tuple[Job, CostClass, Division]],
+    reading: Reading,
+    profile: Profile,
+    model: CostModel,
+    skipped: Sequence[SkippedFile] = (),
+) -> tuple[PlanReport, tuple[PlannedRun, ...]]:
+    """The same plan, and when each job runs; one that waits for others of them begins after these."""
     settings, throttling, ready = profile.batch, profile.throttling, ReadyQueue()
     by_id: dict[str, Job] = {}
-    for job, cost_class, division in jobs:
+    later: dict[str, QueuedJob] = {}
+    for place, (job, cost_class, division) in enumerate(jobs):
         by_id[job.id] = job
-        ready.add(QueuedJob.of(job, cost_class, model, profile.estimation, division))
+        rank = modes.rank(settings, job, place)
+        later[job.id] = QueuedJob.of(job, cost_class, model, profile.estimation, division, rank=rank)
+    runs = _Runs(model, {job.id: tuple(each for each in job.needs if each in by_id) for job in by_id.values()})
+    runs.release(later, ready, 0.0)
+    mode = modes.chosen(settings, len(by_id), ready.typical(), usable_cores(reading, throttling.cpu_limit_percent))
+    settings = mode.settings
     disk_bytes = sum(job.cost.disk_bytes for job in by_id.values())
     divided = _Divided(by_id)
     batches: list[PlannedBatch] = []
@@ -50,8 +68,9 @@ def preview(
     clock = _Clock()
     peak = most = 0
     waited = ""
-    while ready or divided.to_join:
+    while ready or divided.to_join or later:
         divided.join(ready, clock.now)
+        runs.release(later, ready, clock.now)
         now = shape(
             reading,
             settings,
@@ -66,7 +85,8 @@ def preview(
         formed = next_batch(ready, now, settings, profile.estimation, batch_id=number, running=running)
         if isinstance(formed, Wait):
             waited = formed.reason
-            clock.advance()
+            if not clock.advance(runs.next_end(clock.now)):
+                break  # what is left waits for a job that is refused
             continue
         if (over := formed.over_budget) is not None:
             if throttling.strict_memory and over.hopeless:
@@ -78,12 +98,13 @@ def preview(
             alone.append(over)
         planned += formed.jobs
         divided.started(formed, clock.now)
+        runs.started(formed, clock.now, divided.parts)
         batches.append(_planned(formed, clock.now, clock.start(formed), by_id, waited if clock.now > 0 else ""))
         running = clock.running()
         peak, most = max(peak, sum(batch.memory_bytes for batch in running)), max(most, len(running))
     doubt = _doubt(planned)
     too_large = [SkippedFile(by_id[job_id].source.relative, over.refusal()) for job_id, over in refused.items()]
-    return PlanReport(
+    report = PlanReport(
         batches=tuple(batches),
         skipped=(*skipped, *too_large),
         peak_memory_bytes=peak,
@@ -92,8 +113,50 @@ def preview(
         seconds_low=max(clock.lanes, default=0.0) / doubt,
         seconds_high=max(clock.lanes, default=0.0) * doubt,
         processes=most,
-        notes=(*_notes(alone, by_id), *divided.notes.values()),
+        mode=mode.text,
+        notes=(*([mode.note] if mode.note else []), *_notes(alone, by_id), *divided.notes.values()),
     )
+    return report, tuple(runs.planned)
+
+
+class _Runs:
+    """When each job runs, and which may begin since those have ended that it waits for."""
+
+    def __init__(self, model: CostModel, needs: Mapping[str, tuple[str, ...]]) -> None:
+        self.planned: list[PlannedRun] = []
+        self._model = model
+        self._needs = needs
+        self._ends: dict[str, float] = {}
+
+    def release(self, later: dict[str, QueuedJob], ready: ReadyQueue, now: float) -> None:
+        """Move what may begin by now from `later` to `ready`; what mostly waits begins at once."""
+        for job in list(later.values()):
+            if any(self._ends.get(needed, math.inf) > now for needed in self._needs[job.job_id]):
+                continue
+            del later[job.job_id]
+            if job.waits:
+                self._add(job, now, job.wall_seconds(1), 0, self._needs[job.job_id])
+            else:
+                ready.add(job)
+
+    def started(self, formed: FormedBatch, now: float, parts: Mapping[str, Sequence[str]]) -> None:
+        """Note when the jobs of a batch run, those that join `parts` after these."""
+        for taken, (_, start, end) in zip(formed.jobs, formed.spans, strict=True):
+            needs = (*self._needs.get(taken.job_id, ()), *parts.get(taken.job_id, ()))
+            self._add(taken, now + start, end - start, formed.batch.cores, needs)
+
+    def next_end(self, now: float) -> float:
+        """The next moment at which a job ends; infinite where none does."""
+        return min((end for end in self._ends.values() if end > now), default=math.inf) if self._needed else math.inf
+
+    @property
+    def _needed(self) -> bool:
+        return any(self._needs.values())
+
+    def _add(self, job: QueuedJob, start: float, seconds: float, cores: int, needs: tuple[str, ...]) -> None:
+        self._ends[job.job_id] = start + seconds
+        measured, spread = self._model.measured_count(job.cost_class), job.factors.spread
+        self.planned.append(PlannedRun(job.job_id, job.cost_class, start, seconds, spread, measured, cores, needs))
 
 
 class _Divided:
@@ -104,6 +167,8 @@ class _Divided:
         """About each job that would outlast the others, by its id."""
         self.to_join: dict[str, QueuedJob] = {}
         """What joins the parts of a job, by the job's id."""
+        self.parts: dict[str, list[str]] = {}
+        """The ids of the parts of each job."""
         self._by_id = by_id
         self._ends: dict[str, list[float]] = {}
         """When the parts of a job end that have begun."""
@@ -126,6 +191,7 @@ class _Divided:
                 source = replace(whole.source, relative=name)
                 self._by_id[part.job_id] = replace(whole, source=source, output=b"", cost=cost)
                 self._parts[part.job_id] = job.job_id
+                self.parts.setdefault(job.job_id, []).append(part.job_id)
                 ready.add(part)
             self._by_id[job.job_id] = replace(whole, cost=job.division.join)
 
@@ -176,11 +242,15 @@ class _Clock:
         self._busy.append((formed, [self.now + seconds for seconds in formed.slot_seconds]))
         return lanes
 
-    def advance(self) -> None:
-        """Go on to the next moment at which a slot falls idle."""
-        self.now = min(end for _, ends in self._busy for end in ends)
+    def advance(self, other: float) -> bool:
+        """Go on to the next moment at which a slot falls idle, or to another; False where there is none."""
+        moment = min([other, *(end for _, ends in self._busy for end in ends)])
+        if moment == math.inf:
+            return False
+        self.now = moment
         left = [(formed, [end for end in ends if end > self.now]) for formed, ends in self._busy]
         self._busy = [(formed, ends) for formed, ends in left if ends]
+        return True
 
     @property
     def files(self) -> int:
@@ -211,7 +281,9 @@ def _planned(
     for taken, (slot, begins, ends) in zip(formed.jobs, formed.spans, strict=True):
         job = by_id[taken.job_id]
         cost = replace(job.cost, memory_bytes=taken.memory_with(formed.batch.threads))
-        files.append(PlannedFile(job.source.relative, job.output, cost, lanes[slot] + 1, start + begins, start + ends))
+        seconds, spread = ends - begins, taken.factors.spread
+        span = (lanes[slot] + 1, start + begins, start + ends, seconds / spread, seconds * spread)
+        files.append(PlannedFile(job.source.relative, job.output, cost, *span))
     return PlannedBatch(
         number=formed.batch.id,
         files=tuple(files),

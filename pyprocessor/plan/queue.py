@@ -1,8 +1,9 @@
 """Which waiting job is next?
 
 Lower priority first (`jobs.priorities`), then what was not tried yet, then the tenant that was given least by its
-weight (`plan/tenants`), then the longest job, then its id. What is learned while jobs wait multiplies all predictions
-of a class alike: new factors are noted once a class, and a job takes them on when it comes to the top.
+weight (`plan/tenants`), then as the run's mode ranks it, then the longest job, then its id. What is learned while jobs
+wait multiplies all predictions of a class alike and so keeps the order within the class: new factors are noted once a
+class, and a job takes them on when it comes to the top.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import astuple, dataclass, replace
 from typing import NamedTuple
 
 from pyprocessor.costs.model import FILE_SECONDS, CostClass, CostFactors, CostModel, wall_seconds
-from pyprocessor.jobs.priorities import HIGH, IDLE, RISE_SECONDS, Band, standing
+from pyprocessor.jobs.priorities import HIGH, IDLE, RISE_SECONDS, UNRANKED, Band, Rank, standing
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.models import WHOLE, Backend, BatchSettings, Cost, EstimationSettings
 from pyprocessor.plan.tenants import TenantOrder, Tenants
@@ -29,8 +30,9 @@ hold the same resources and have the same back ends: if the first does not fit, 
 
 
 class _Item(NamedTuple):
-    """A job's place in a heap: the longest first, then by its id; no two have the same `serial`."""
+    """A job's place in a heap: by rank, the longest first, then by its id; no two have the same `serial`."""
 
+    rank: Rank
     minus_cpu_seconds: float
     job_id: str
     serial: int
@@ -135,11 +137,13 @@ class ReadyQueue:
                 places = [0]
                 while places:
                     place = places.pop()
-                    # Nothing below a place in a heap is longer than what stands there.
-                    if place < len(heap) and -heap[place].minus_cpu_seconds * factor > cpu_seconds:
-                        job = heap[place].job
-                        if self._jobs.get(job.job_id) is job:
-                            longer.append(self._priced(job))
+                    if place >= len(heap):
+                        continue
+                    job, is_longer = heap[place].job, -heap[place].minus_cpu_seconds * factor > cpu_seconds
+                    if is_longer and self._jobs.get(job.job_id) is job:
+                        longer.append(self._priced(job))
+                    # Of those without ranks nothing below a place in a heap is longer than what stands there.
+                    if is_longer or job.rank != UNRANKED:
                         places += (2 * place + 1, 2 * place + 2)
         return longer
 
@@ -154,7 +158,7 @@ class ReadyQueue:
         # All jobs of a class share the newest factors known here.
         job = self._priced(job)
         self._serial += 1
-        item = _Item(-job.prior_cpu_seconds, job.job_id, self._serial, job)
+        item = _Item(job.rank, -job.prior_cpu_seconds, job.job_id, self._serial, job)
         buckets = self._heaps[job.band, job.tenant]
         heapq.heappush(buckets.setdefault(_bucket(job), []), item)
         self._jobs[job.job_id] = job
@@ -175,7 +179,7 @@ class ReadyQueue:
         """
         for place in self.order:
             fitting = (job for job in self._heads(self._heaps[place]) if fits is None or fits(job))
-            if (job := min(fitting, key=lambda job: (-job.cpu_seconds, job.job_id), default=None)) is not None:
+            if (job := min(fitting, key=_order, default=None)) is not None:
                 return job
         return None
 
@@ -385,6 +389,10 @@ class JobQueue:
         late, self._late = self._late, []
         for job in late:
             self.put_back(job)
+
+
+def _order(job: QueuedJob) -> tuple[Rank, float, str]:
+    return job.rank, -job.cpu_seconds, job.job_id
 
 
 def _bucket(job: QueuedJob) -> _Bucket:

@@ -56,6 +56,7 @@ class Freezer:
             self.problems.append("The settings leave neither picture nor sound; switch one of them on.")
         self._check_pairs()
         self._fill_release_percent(self._tables["throttling"])
+        self._mode(self._tables["batch_processing"])
         self._schedule(self._tables["schedule"])
         self._unsafe(self._tables["unsafe"])
         records = {
@@ -122,6 +123,21 @@ class Freezer:
             self._against("throttling", "release_percent", "be below", "hold_percent", hold, " percent")
         elif release >= hold:
             self._wrong(("throttling", "hold_percent"), hold, "must be above 1 percent")
+
+    def _mode(self, table: Table) -> None:
+        """Have `enabled` and `mode` say the same: one of them says it for both."""
+        one_by_one = models.Mode.SEQUENTIAL
+        if table.get("enabled") is False:
+            table.setdefault("mode", one_by_one)
+        mode = table.get("mode", models.Mode.AUTO)
+        if table.setdefault("enabled", mode is not one_by_one) is (mode is one_by_one):
+            path = ("batch_processing", "enabled")
+            rule = f"be {one_by_one} where" if mode is not one_by_one else f"not be {one_by_one} where"
+            shown = str(table["enabled"]).lower()
+            self._wrong(("batch_processing", "mode"), mode, f"must {rule} {self._merged.origin(path)} is {shown}")
+        by = ("batch_processing", "priority_by")
+        if "priority_by" in table and mode is not models.Mode.PRIORITY:
+            self._report_unused(self._merged.origin(by), f"the mode is {mode}", "leave it out, or add --mode priority")
 
     def _schedule(self, table: Table) -> None:
         window, until = table.get("window"), table.get("until")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from enum import StrEnum
 from functools import partial
 from typing import Any
 
-from pyprocessor.models import TenantSettings
+from pyprocessor.models import PriorityRule, TenantSettings
 from pyprocessor.models.encoders import CONTAINER_ALIASES, CONTAINERS, container_name
 from pyprocessor.profiles import quantities
 from pyprocessor.profiles.problems import listed, nearest
@@ -185,6 +186,20 @@ def _batch_size(value: object) -> int | None:
     raise ValueError("must be `auto` or a whole number from 1 to 1,000,000 files")
 
 
+def _priority_rule(value: str) -> str:
+    """A rule of the mode `priority`; a list's path becomes absolute."""
+    rule, colon, name = value.partition(":")
+    words = [member.value for member in PriorityRule]
+    named = rule in (PriorityRule.METADATA, PriorityRule.LIST)
+    if rule not in words or bool(colon) != named or (named and not name) or "\0" in name:
+        forms = (f"`{word}:{_RULE_NAMES[word]}`" if word in _RULE_NAMES else f"`{word}`" for word in words)
+        raise ValueError(f"must be {listed(forms)}")
+    return f"{rule}:{os.path.abspath(name)}" if rule == PriorityRule.LIST else value
+
+
+_RULE_NAMES = {PriorityRule.METADATA.value: "KEY", PriorityRule.LIST.value: "FILE"}
+
+
 def _pattern(value: str, *, group: bool = False) -> str:
     """The regular expression as it is, once it compiles and, if `group` is set, has a group 1 to take."""
     if len(value) > 1000:  # some take a second to compile, and longer ones as much longer
@@ -325,6 +340,7 @@ Glob = text(1, 4096, check=_glob)
 Words = tuple_of(text(check=_no_null), check=_words)
 Resources = Kind(_resources, (_COUNTS,))
 Tenants = Kind(_tenants, (_OF_TENANTS,))
+PriorityBy = text(1, 4096, check=_priority_rule)
 BatchSize = Kind(_batch_size, ({"const": "auto"}, _FILES))
 TimeOfDay = Kind(quantities.parse_time_of_day, (_written(quantities.CLOCK),))
 Window = Kind(quantities.parse_window, (_written(quantities.WINDOW),))

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any
 
 from pyprocessor.errors import ProfileError
-from pyprocessor.models import HdrPolicy, display
+from pyprocessor.models import HdrPolicy, Mode, display
 from pyprocessor.models.encoders import EIGHT_BIT_FORMATS, video_encoder
 from pyprocessor.profiles.documents import Document, builtin_names, read_builtin, read_document
 from pyprocessor.profiles.flat import translate
@@ -241,6 +241,7 @@ def _drop_meaningless(merged: Layer, layer: Layer) -> None:
                 f"{origin.prefix}{origin.subject} replaces {old} by {new}, so settings made for {old} no longer apply: "
                 f"{', '.join(lost)}."
             )
+    _drop_other_mode(merged.values.get("batch_processing", {}), layer.values.get("batch_processing", {}))
     written = below.get("pixel_format")
     if (
         above.get("hdr") == HdrPolicy.KEEP
@@ -252,6 +253,14 @@ def _drop_meaningless(merged: Layer, layer: Layer) -> None:
         merged.notices.append(
             f"{origin.prefix}{origin.subject} keeps HDR, so the 8-bit pixel format {written} no longer applies."
         )
+
+
+def _drop_other_mode(below: dict[str, Any], above: dict[str, Any]) -> None:
+    """Drop what `enabled` or `mode` said before, where the other now says it."""
+    if above.get("mode") is not None:
+        below.pop("enabled", None)
+    elif above.get("enabled") is not None and above["enabled"] is (below.get("mode") == Mode.SEQUENTIAL):
+        below.pop("mode", None)
 
 
 def _family(encoder: str) -> str:

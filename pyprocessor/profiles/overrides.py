@@ -54,6 +54,8 @@ class Overrides:
     damaged: str | None = _sets("damaged", "--damaged")
     chunking: str | None = _sets("chunking", "--chunking")
     batch_enabled: bool | None = _sets("batch_processing.enabled", "--batch-mode", "BATCH_ENABLED")
+    mode: str | None = _sets("batch_processing.mode", "--mode", "MODE")
+    priority_by: str | None = _sets("batch_processing.priority_by", "--priority-by", "PRIORITY_BY")
     batch_size: int | str | None = _sets("batch_processing.batch_size", "--batch-size", "BATCH_SIZE")
     max_memory_percent: float | None = _sets(
         "batch_processing.max_memory_percent", "--max-memory", "MAX_MEMORY_PERCENT"

@@ -116,7 +116,9 @@ SECTIONS: dict[str, Table] = {
     "batch_processing": table(
         "How much runs at once, and how much memory it may take.",
         models.BatchSettings,
-        enabled=Key(Switch, "false: one file after another in one process."),
+        enabled=Key(Switch, "false: the mode sequential, and true any other."),
+        mode=Key(one_of(models.Mode), "Order and batches: auto, sequential, parallel, chunked, adaptive, ..."),
+        priority_by=Key(kinds.PriorityBy, "What goes first in the mode priority: largest, metadata:KEY, ..."),
         batch_size=Key(kinds.BatchSize, "Files per batch, or auto.", "auto"),
         max_memory_percent=Key(_OF_MEMORY, "Percent of the machine's (or container's) memory to stay under."),
         memory_limit=Key(kinds.MemoryBytes, "Also an absolute limit, such as 6G."),

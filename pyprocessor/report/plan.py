@@ -6,7 +6,7 @@ import json
 from dataclasses import fields
 from typing import Any
 
-from pyprocessor.models import PlannedBatch, PlannedFile, PlanReport, SkippedFile
+from pyprocessor.models import Mode, PlannedBatch, PlannedFile, PlanReport, SkippedFile
 from pyprocessor.models.wording import count, display, duration, memory_size, one_line, size
 from pyprocessor.report.wording import about, aligned, grid, path_entry, shortened, wrapped
 
@@ -28,6 +28,7 @@ def plan_text(plan: PlanReport, *, width: int = 80) -> str:
     if files:
         lines = aligned(
             [
+                *([("Mode", plan.mode)] if plan.mode != Mode.AUTO else []),
                 ("To do", f"{count(files, 'file')} in {count(len(plan.batches), 'batch', 'batches')}"),
                 ("At once", count(plan.processes, "batch process", "batch processes")),
                 ("Peak memory", f"{peak} of {budget} allowed"),
@@ -87,15 +88,21 @@ def _file_lines(batch: PlannedBatch, width: int) -> list[str]:
         (
             shortened(display(file.name), room),
             shortened(display(file.output), room),
-            f"{file.cost.cpu_seconds:.1f} s",
+            _band(file),
             memory_size(file.cost.memory_bytes),
             str(file.lane),
             f"{duration(file.start_seconds)} - {duration(file.end_seconds)}",
         )
         for file in batch.files
     ]
-    head = ("file", "output", "CPU", "memory", "lane", "time")
+    head = ("file", "output", "takes", "memory", "lane", "time")
     return ["  " + line for line in grid(head, rows, right=(2, 3, 4, 5))]
+
+
+def _band(file: PlannedFile) -> str:
+    """How long a file is predicted to take, in seconds: `8-31 s`."""
+    digits = 1 if file.seconds_high < 10 else 0
+    return f"{file.seconds_low:.{digits}f}-{file.seconds_high:.{digits}f} s"
 
 
 def _between(low: float, high: float) -> str:

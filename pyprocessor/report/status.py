@@ -7,7 +7,7 @@ from typing import Any
 
 from pyprocessor.errors import ExitCode
 from pyprocessor.journal.rows import Counts, RunRow
-from pyprocessor.models import ActiveFile, RunSnapshot, RunState, RunStatus
+from pyprocessor.models import ActiveFile, Mode, RunSnapshot, RunState, RunStatus
 from pyprocessor.models.wording import clock, count, duration, memory_size, one_line, utc
 from pyprocessor.report.wording import eta, local_time, shortened, wrapped
 
@@ -42,6 +42,7 @@ def document(status: RunStatus) -> dict[str, Any]:
         **asdict(status.snapshot),
         "left": _left(status.snapshot),
         "waiting": status.waiting,
+        "mode": status.mode,
         "done_before": status.done_before,
         "failed_before": status.failed_before,
         "begins_in_seconds": status.begins_in_seconds,
@@ -79,6 +80,8 @@ def text(status: RunStatus, *, width: int) -> str:
         f"Run:    process {status.pid}, since {local_time(status.started_at)} ({runs_for})",
         f"Files:  {done}, {_left(snapshot):,} left{more}",
     ]
+    if status.mode != Mode.AUTO:
+        lines.append(f"Mode:   {status.mode}")
     if status.waiting:
         lines.append(f"        {count(status.waiting, 'more job')} wait for others, or to be looked at")
     if status.done_before or status.failed_before:

@@ -12,7 +12,7 @@ import platformdirs
 from pyprocessor import profiles
 from pyprocessor.errors import UsageError
 from pyprocessor.intake.paths import AnyPath, output_folder
-from pyprocessor.models import UnknownTenants
+from pyprocessor.models import Mode, PriorityRule, UnknownTenants
 from pyprocessor.profiles import kinds
 from pyprocessor.taskqueue.processor import BatchProcessor
 
@@ -33,15 +33,18 @@ def create_batch_processor(
     *,
     name: str = "default",
     output: AnyPath | None = None,
+    mode: str = Mode.AUTO,
+    priority_by: str | None = None,
     tenants: Mapping[str, Mapping[str, object]] | None = None,
     refuse_unknown_tenants: bool = False,
 ) -> BatchProcessor:
     """A queue of this name, in the folder `output` or else the user's state directory.
 
     At most `max_workers` tasks run at once, fewer where cores, memory or other programs leave no more. `queue_size`
-    bounds how many wait while it works: more tasks are added once fewer do. `tenants` has the weight and the limits of
-    each, as `batch_processing.tenants` of a profile; tasks of others are refused where that is asked for. Raises
-    UsageError or OutputUnwritable.
+    bounds how many wait while it works: more tasks are added once fewer do. `mode` is the order and the batches in
+    which they are done, `priority_by` the rule of the mode "priority". `tenants` has the weight and the limits of each,
+    as `batch_processing.tenants` of a profile; tasks of others are refused where that is asked for. Raises UsageError
+    or OutputUnwritable.
     """
     for called, value, least in (
         ("max_workers", max_workers, 1),
@@ -59,8 +62,12 @@ def create_batch_processor(
         # All of the CPU is no limit, which would suspend processes now and then to keep.
         "cpu_limit_percent": cpu_limit_percent if cpu_limit_percent != 100 else None,
         "progress_interval_seconds": progress_interval,
+        "mode": mode,
+        "priority_by": priority_by,
     }
     loaded = profiles.load("default", overrides=profiles.overrides_of(limits, called=lambda called: called))
+    if loaded.profile.batch.priority_rule[0] is PriorityRule.LIST:
+        raise UsageError(f"priority_by is {priority_by!r}, but a list orders the files of a folder; give priorities.")
     for notice in loaded.notices:
         _log.warning("%s", notice)
     try:

@@ -98,6 +98,7 @@ class BatchProcessor:
         metadata: Mapping[str, Any] | None = None,
         after: Iterable[str] = (),
         timeout: float | None = None,
+        deadline: float | str | None = None,
         key: str | None = None,
     ) -> str:
         """Add a task and return its id, once the journal has it: from then on it outlives this process.
@@ -111,7 +112,7 @@ class BatchProcessor:
             self._yielded = time.monotonic()
         keyed, key = key is not None, key if key is not None else uuid.uuid4().hex
         others = {"key": key, "priority": priority, "max_retries": max_retries}
-        others |= {"tenant": tenant, "metadata": metadata, "timeout": timeout}
+        others |= {"tenant": tenant, "metadata": metadata, "timeout": timeout, "deadline": deadline}
         needs = (after,) if isinstance(after, str) else tuple(after)
         make = partial(submission_of, task_type, data, self._name, needs, **others)
         given = await asyncio.to_thread(make) if isinstance(data, Mapping) and names_files(data) else make()

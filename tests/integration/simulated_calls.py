@@ -26,6 +26,7 @@ from pyprocessor.models import (
     Cost,
     CostFeatures,
     Job,
+    Mode,
     Outcome,
     OutcomeKind,
     ProcessIdentity,
@@ -88,6 +89,7 @@ class Simulation:
     most_jobs: int | None = None
     tenants: tuple[tuple[str, TenantSettings], ...] = ()
     batch_size: int | None = None
+    mode: Mode = Mode.AUTO
     max_batch_size: int = PROFILE.estimation.max_batch_size
     now: float = 0.0
     more_to_come: bool = False
@@ -118,12 +120,15 @@ class Simulation:
             most_jobs=self.most_jobs,
             batch_size=self.batch_size,
             tenants=self.tenants,
+            mode=self.mode,
+            enabled=self.mode is not Mode.SEQUENTIAL,
         )
         estimation = replace(PROFILE.estimation, max_batch_size=self.max_batch_size)
         profile = replace(PROFILE, batch=batch, estimation=estimation)
         request = RunRequest((), os.fsencode(self.folder), profile, "ffmpeg")
         calibration = Calibration(CostModel(), FileHistory(), None)
-        self.transitions = Transitions(request, self.journal, calibration, Recorder(), folder.logs, 0.0)
+        self.listener = Recorder()
+        self.transitions = Transitions(request, self.journal, calibration, self.listener, folder.logs, 0.0)
         self.transitions.backends.clock = lambda: EPOCH + self.now
         self.calibration = calibration
         self.dispatch = CallDispatch(

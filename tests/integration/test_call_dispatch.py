@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from pyprocessor.engine.batch_process import BatchProcess
 from pyprocessor.jobs.queued_job import Asking
-from pyprocessor.models import Backend, Cost
+from pyprocessor.models import Backend, Cost, Mode
 from pyprocessor.plan.ahead import MOST_AHEAD, MOST_WAITING
 from tests.integration.simulated_calls import MIB, Simulation
 
@@ -122,6 +123,33 @@ def test_as_many_jobs_run_at_once_as_are_asked_for(begin: Begin, call_seconds: f
     run.fill()
     assert set(run.running) == {"one", "other", "call"}
     run.run()
+
+
+def test_in_the_mode_sequential_nothing_runs_beside_another(begin: Begin) -> None:
+    """Neither a second encode nor what only waits."""
+    run = fill_with(begin(mode=Mode.SEQUENTIAL, cores=4), encodes=3, downloads=3)
+    run.run()
+    spans = sorted((run.began[name], run.ended[name]) for name in run.began)
+    assert len(spans) == 6
+    assert all(end <= start for (_, end), (start, _) in itertools.pairwise(spans))
+
+
+def test_an_adaptive_run_decides_anew_when_it_knows_of_more(begin: Begin) -> None:
+    """Nine short calls are done one after another; with 200 more all cores are used, and the log tells why."""
+    run = begin(mode=Mode.ADAPTIVE, cores=4)
+    for number in range(9):
+        run.add(f"few {number}", SHORT)
+    run.fill()
+    assert (len(run.running), run.dispatch.mode.text) == (1, "adaptive: sequential")
+    for number in range(200):
+        run.add(f"many {number}", SHORT, kind="other")
+    run.run()
+    assert run.dispatch.mode.text == "adaptive: chunked, 32 a batch"
+    notes = [text for _, text in run.listener.notices]
+    assert notes == [
+        "Mode adaptive: sequential, by the number of jobs (9).",
+        "Mode adaptive: chunked, by the number of jobs (209).",
+    ]
 
 
 def test_longer_calls_are_sent_one_ahead(begin: Begin) -> None:

@@ -15,9 +15,10 @@ from pyprocessor.errors import FailureKind
 from pyprocessor.intake import file_names
 from pyprocessor.intake.inputs import inputs_of
 from pyprocessor.intake.messages import Candidate, PassedOver, Remark, ScanPlan
-from pyprocessor.intake.scan import Glob, Stills, order_key, walk
+from pyprocessor.intake.scan import Glob, Stills, walk
 from pyprocessor.models import Profile, ScanSettings, Source
 from pyprocessor.models.products import Product
+from pyprocessor.plan.naming import order_key
 from pyprocessor.publish.receipts import Receipt, ReceiptWriter
 from pyprocessor.state.state_folder import prepare_state_folder
 

@@ -77,6 +77,23 @@ def test_tasks_are_done_and_tell_what_became_of_them(tmp_path: Path) -> None:
     go(main())
 
 
+@pytest.mark.parametrize(
+    ("settings", "order"),
+    [({"mode": "sequential"}, [2, 0, 3, 1]), ({"mode": "priority", "priority_by": "metadata:n"}, [3, 2, 1, 0])],
+)
+def test_a_mode_orders_tasks(tmp_path: Path, settings: dict[str, str], order: list[int]) -> None:
+    """As they were added, or by what their metadata says."""
+
+    async def main() -> None:
+        processor = made(tmp_path, max_workers=1, **settings)
+        for n in (2, 0, 3, 1):
+            await processor.add_task("ask", calling(number=n), metadata={"n": n})
+        _, outcomes = await done(processor)
+        assert [int(outcome.metadata["n"]) for outcome in outcomes.values()] == order
+
+    go(main())
+
+
 def test_a_queue_without_a_folder_lies_in_the_users_state_directory(tmp_path: Path) -> None:
     """Under its name, where another process of the same user finds it."""
 

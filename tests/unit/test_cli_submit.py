@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -98,7 +100,10 @@ def test_a_dry_run_shows_the_pipeline(
     (folder / "talk.srt").write_text("1\n00:00:00,000 --> 00:00:01,000\nHello\n")
     (folder / "jobs.yaml").write_text(PIPELINE)
     assert main(["submit", str(folder / "jobs.yaml"), "--output", str(tmp_path / "out"), "--dry-run"]) == ExitCode.OK
-    lines = [line if line[0] == " " else line[14:] for line in capsys.readouterr().out.splitlines()[:-1]]
+    *lines, _, chance = capsys.readouterr().out.splitlines()
+    assert " is 100%: " in chance
+    assert sum(line.startswith("    takes about ") for line in lines) == 2, "of those whose files are there"
+    lines = [line if line[0] == " " else line[14:] for line in lines if not line.startswith("    takes about ")]
     problem = lines.pop(5)  # that the film is none, or is not transcoded so
     assert problem.startswith("    ")
     assert not problem.startswith("    makes")
@@ -178,7 +183,7 @@ def test_a_dry_run_says_what_cannot_be_known_yet(
     install_package(tmp_path / "package", tmp_path / "site", monkeypatch)
     (folder / "jobs.yaml").write_text(TYPED)
     assert main(["submit", str(folder / "jobs.yaml"), "--output", str(tmp_path / "out"), "--dry-run"]) == ExitCode.OK
-    lines = capsys.readouterr().out.splitlines()
+    lines = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("    takes about ")]
     assert lines[1::2] == [
         "    makes a.txt",
         "    what it makes is known once its inputs are there",
@@ -259,3 +264,76 @@ def test_all_or_none(folder: Path, tmp_path: Path, capsys: Captured) -> None:
     capsys.readouterr()
     assert main(["status", "--output", str(out)]) == ExitCode.NOT_RUNNING
     assert "no run is remembered" in capsys.readouterr().out
+
+
+def submit(folder: Path, *options: str, jobs: str = "[{task: reading-speed, key: a, inputs: [talk.srt]}]") -> int:
+    """Submit the jobs of a file beside a subtitle."""
+    (folder / "talk.srt").write_text("1\n00:00:00,000 --> 00:00:01,000\nHello\n")
+    (folder / "jobs.yaml").write_text(jobs)
+    return main(["submit", str(folder / "jobs.yaml"), "--output", str(folder.parent / "out"), *options])
+
+
+def test_a_deadline_that_is_likely_to_be_kept(
+    folder: Path, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Jobs have it, and the chance is told; those that wait already count in the next."""
+    install_package(OWN_TASK, tmp_path / "site", monkeypatch)
+    assert submit(folder, "--deadline", "2999-01-01T00:00:00Z", "--refuse-below", "0.8") == ExitCode.OK
+    taken, told = capsys.readouterr().out.splitlines()
+    assert taken == "1 job taken in; the next run does what is left to do."
+    assert told.startswith("If a run begins now, the chance that all is done in time (by 2999-01-01T00:00:00Z, in ")
+    assert " is 100%: it is predicted to take " in told
+    with JournalReader.read_only(bytes(tmp_path / "out" / ".pyprocessor")) as journal:
+        assert [row.deadline for row in journal.jobs()] == [32472144000.0]
+    more = "[{task: reading-speed, key: b, inputs: [talk.srt], deadline: 40000000000}]"
+    assert submit(folder, jobs=more) == ExitCode.OK
+    assert capsys.readouterr().out.endswith(" Also counted: 1 job submitted before.\n")
+
+
+def test_a_deadline_that_cannot_be_kept_is_refused_by_choice(
+    folder: Path, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the numbers, and nothing is taken in; without the option it is, and the chance told."""
+    install_package(OWN_TASK, tmp_path / "site", monkeypatch)
+    soon = ("--deadline", datetime.fromtimestamp(time.time() + 0.01 + 2.0, UTC).isoformat())
+    monkeypatch.setattr("pyprocessor.cli.submit.time.time", lambda: time.time_ns() / 1e9 + 3.0)
+    assert submit(folder, *soon, "--refuse-below", "0.8") == ExitCode.USAGE
+    assert capsys.readouterr().err.endswith("That is less than 80%, so nothing is taken in.\n")
+    assert not (tmp_path / "out").exists()
+    assert submit(folder, *soon) == ExitCode.OK
+    assert " is 0%: it is predicted to take " in capsys.readouterr().out
+
+
+def test_a_dry_run_as_a_document(
+    folder: Path, tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each job with the band of its prediction, and what is not known before."""
+    install_package(OWN_TASK, tmp_path / "site", monkeypatch)
+    jobs = (
+        "[{task: reading-speed, key: a, inputs: [talk.srt]}, {task: reading-speed, key: b, inputs: [{job: a}]},"
+        " {task: ask, key: c, params: {function: noop}}]"
+    )
+    assert submit(folder, "--dry-run", "--json", "--deadline", "2999-01-01T00:00:00Z", jobs=jobs) == ExitCode.OK
+    document = json.loads(capsys.readouterr().out)
+    by_name = {job["name"]: job for job in document["jobs"]}
+    assert by_name["a"]["seconds_low"] <= by_name["a"]["seconds"] <= by_name["a"]["seconds_high"]
+    assert by_name["a"]["seconds_high"] > 0
+    assert (by_name["b"]["seconds"], by_name["b"]["waits_for"]) == (None, ["a"])
+    assert (document["chance"], document["not_counted"], document["waiting"]) == (1.0, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--deadline", "soon"], "--deadline is soon; write 07:00"),
+        (["--deadline", "2001-01-01T00:00:00Z"], "2001-01-01T00:00:00Z, which has passed"),
+        (["--refuse-below", "0.5"], "--refuse-below needs a time"),
+        (["--json"], "add --dry-run"),
+        (["--refuse-below", "80"], "80"),
+    ],
+)
+def test_deadlines_that_make_no_sense(options: list[str], named: str, folder: Path, capsys: Captured) -> None:
+    """Each with what to do."""
+    jobs = "[{task: ask, key: a, inputs: [talk.srt]}]"
+    assert submit(folder, *options, jobs=jobs) == ExitCode.USAGE
+    assert named in capsys.readouterr().err
