@@ -195,12 +195,11 @@ class Dispatch:
         self._formed_at = on.allowance.look
         settings, ready = self.settings, self.queue.ready
         main_class = ready.main_class()
+        assigned = sum(len(process.jobs) for process in self.processes if not process.waits)
         form = shape(
             on.reading,
             settings,
-            jobs_known=len(self.queue)
-            - len(self.queue.waiting)
-            + sum(len(process.jobs) for process in self.processes if not process.waits),
+            jobs_known=len(self.queue) - len(self.queue.waiting) + assigned,
             typical=ready.typical(),
             more_to_come=on.more_to_come,
             cpu_limit_percent=self.profile.throttling.cpu_limit_percent,

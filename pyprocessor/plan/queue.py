@@ -13,13 +13,14 @@ import itertools
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, replace
 from typing import NamedTuple
 
-from pyprocessor.costs.model import FILE_SECONDS, CostClass, CostFactors, CostModel, wall_seconds
+from pyprocessor.costs.model import FILE_SECONDS, CostClass, CostModel, wall_seconds
 from pyprocessor.jobs.priorities import HIGH, IDLE, RISE_SECONDS, UNRANKED, Band, Rank, standing
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.models import WHOLE, Backend, BatchSettings, Cost, EstimationSettings
+from pyprocessor.plan.class_sums import ClassSums
 from pyprocessor.plan.tenants import TenantOrder, Tenants
 
 _NOTICEABLE = 1.01
@@ -39,29 +40,6 @@ class _Item(NamedTuple):
     job: QueuedJob
 
 
-@dataclass(slots=True)
-class _Class:
-    """The sums of one class, before the factors; in integers, since sums of floats depend on order."""
-
-    factors: CostFactors
-    looked_at: CostFactors | None = None
-    """Those of the model that it was last repriced with."""
-    count: int = 0
-    cpu_microseconds: int = 0
-    wait_microseconds: int = 0
-    memory_bytes: int = 0
-
-    @property
-    def cpu_seconds(self) -> float:
-        return self.cpu_microseconds * self.factors.cpu / 1e6
-
-    def add(self, job: QueuedJob, sign: int) -> None:
-        self.count += sign
-        self.wait_microseconds += sign * round(job.wait_seconds * 1e6)
-        self.cpu_microseconds += sign * round(job.prior_cpu_seconds * 1e6)
-        self.memory_bytes += sign * round(job.prior_memory_bytes)
-
-
 class ReadyQueue:
     """Jobs that could start now, in their order."""
 
@@ -71,7 +49,7 @@ class ReadyQueue:
         self._jobs: dict[str, QueuedJob] = {}
         self._heaps: dict[tuple[Band, str], dict[_Bucket, list[_Item]]] = {}
         """By band and tenant."""
-        self._classes: dict[CostClass, _Class] = {}
+        self._classes: dict[CostClass, ClassSums] = {}
         self._serial = 0
         self._disk_bytes = 0
         self.divisible = 0
@@ -154,7 +132,7 @@ class ReadyQueue:
         if (job.band, job.tenant) not in self._heaps:
             self._heaps[job.band, job.tenant] = {}
             self.order.begin(job.band, job.tenant)
-        known = self._classes.setdefault(job.cost_class, _Class(job.factors))
+        known = self._classes.setdefault(job.cost_class, ClassSums(job.factors))
         # All jobs of a class share the newest factors known here.
         job = self._priced(job)
         self._serial += 1
