@@ -15,11 +15,11 @@ import uuid
 from collections import defaultdict
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pyprocessor.errors import OutputUnwritable, UsageError
+from pyprocessor.errors import FailureKind, OutputUnwritable, UsageError
 from pyprocessor.intake.paths import AnyPath
 from pyprocessor.publish.answers import read_answers
 from pyprocessor.publish.partials import discard
@@ -126,15 +126,33 @@ class Runner:
         ended = await queue.start()
         failures = {failed.id: failed for failed in ended.failures}
         found, cpu_seconds, seconds = [], 0.0, 0.0
-        for chunk, (job, log) in zip(chunks, logs.items(), strict=True):
+        lost: list[tuple[int, int]] = []
+        """Numbers of chunks, and places in them."""
+        for number, (chunk, (job, log)) in enumerate(zip(chunks, logs.items(), strict=True)):
             done = read_answers(str(log)).done
             measured = [answer for answer in done.values() if "cpu" in answer]
             cpu_seconds += sum(answer["cpu"] for answer in measured)
             seconds += sum(answer["seconds"] for answer in measured)
-            found.append(_results(chunk, done, failures.get(job)))
+            failed = failures.get(job)
+            found.append(_results(chunk, done, failed))
+            if failed is not None and failed.kind is FailureKind.CRASH and len(chunk.requests) > 1:
+                lost += ((number, place) for place in range(len(chunk.requests)) if place not in done)
         for log in logs.values():
             discard(os.fsencode(log))
-        return Ran(found, cpu_seconds / seconds if seconds > 0 else None)
+        share = cpu_seconds / seconds if seconds > 0 else None
+        return await self._each_alone(queue, folder, chunks, lost, Ran(found, share))
+
+    async def _each_alone(
+        self, queue: Queue, folder: Path, chunks: Sequence[Chunk], places: Sequence[tuple[int, int]], ran: Ran
+    ) -> Ran:
+        """Do again, each in a chunk of its own, what was not answered because the batch processes of its job died."""
+        if not places:
+            return ran
+        alone = [replace(chunks[number], requests=(chunks[number].requests[place],)) for number, place in places]
+        again = await self._by_handler(queue, alone, folder)
+        for (number, place), (result,) in zip(places, again.results, strict=True):
+            ran.results[number][place] = result
+        return ran
 
     def _digest(self, chunk: Chunk) -> str:
         """What the chunk of a call that was killed is known by; of a temporary folder nothing is left."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import time
 from typing import Any
 
@@ -18,6 +19,8 @@ def answer(request: BatchRequest) -> Any:
             raise {"value": ValueError, "timeout": TimeoutError, "lost": ConnectionResetError}[rest]("No luck today.")
         case "hang":
             time.sleep(3600)
+        case "kill":
+            os.killpg(0, signal.SIGKILL)
         case "exit":
             os._exit(3)
         case "memory":

@@ -64,6 +64,12 @@ def test_each_failure_is_that_of_one_request() -> None:
     assert processor.generate_performance_report()["error_analysis"]["total_errors"] == len(bad)
 
 
+def test_one_that_kills_all_that_works_on_it_fails_alone() -> None:
+    """The batch process, too: the others of its chunk are answered."""
+    found = BatchProcessor(1, handler=answering.answer).process_batch_chunked(requests("a", "kill", "b", "c"))
+    assert kinds(found) == [None, "crash", None, None]
+
+
 def test_coroutines_while_an_event_loop_runs() -> None:
     """One that hangs is one failure; the loop of the caller waits."""
 

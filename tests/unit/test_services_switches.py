@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pyprocessor.errors import UsageError
 from pyprocessor.services import (
     AdvancedBatchProcessor,
     BatchProcessor,
@@ -65,6 +66,13 @@ def test_the_mode_follows_from_the_number(engine: Engine, count: int, chunks: li
     assert [result.id for result in results] == [str(number) for number in range(count)]
     assert [len(ids) for ids in engine.asked] == chunks
     assert [most for _, most in engine.given] == workers
+
+
+def test_a_lambda_needs_a_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where that is not installed, the sentence says how to."""
+    monkeypatch.setattr("pyprocessor.models.extras.LIBRARIES", {"no-such-library": (("services",), "handlers")})
+    with pytest.raises(UsageError, match=r"pip install 'pyprocessor\[services\]'"):
+        BatchProcessor(handler=lambda request: request.prompt)
 
 
 def test_a_single_request(engine: Engine) -> None:
