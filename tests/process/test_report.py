@@ -78,6 +78,6 @@ def test_the_replay_of_a_run(output: Path) -> None:
     assert all(ran.job.cost.cpu_seconds > 0 and ran.job.cost.memory_bytes > 0 for ran in found.jobs)
     assert 0 < found.worked_seconds <= found.seconds
     longer = [replace(ran, job=replace(ran.job, cost=replace(ran.job.cost, cpu_seconds=60.0))) for ran in found.jobs]
-    two_cores = replace(found.reading, cores=2.0)
+    two_cores = replace(found.reading, cores=2.0, cpu_percent=0.0)  # as if nothing else had run
     slow = replace(found, jobs=longer, reading=two_cores, seconds=120.0, worked_seconds=120.0)
     assert [one.option.split()[0] for one in recommendations(slow)] == ["--memory-limit"]
