@@ -117,10 +117,11 @@ def _ran(row: JobRow, attempt: AttemptRow, found: Details, features: CostFeature
 
 
 def _usual(readings: list[Reading]) -> Reading:
-    """The first reading, with what other programs took of the memory half of the time."""
-    others = sorted(reading.used_memory_bytes - reading.our_memory_bytes for reading in readings)
-    first = readings[0]
-    return replace(first, used_memory_bytes=first.our_memory_bytes + max(0, others[len(others) // 2]))
+    """The first reading, with the memory that other programs took half of the time, and their mean CPU use."""
+    memory = sorted(reading.used_memory_bytes - reading.our_memory_bytes for reading in readings)
+    cpu = sum(max(0.0, reading.cpu_percent - reading.our_cpu_percent) for reading in readings) / len(readings)
+    used = readings[0].our_memory_bytes + max(0, memory[len(memory) // 2])
+    return replace(readings[0], used_memory_bytes=used, cpu_percent=cpu, our_cpu_percent=0.0)
 
 
 def _worked_seconds(attempts: Iterable[AttemptRow]) -> float:

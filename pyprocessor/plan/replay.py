@@ -49,6 +49,7 @@ class RunToReplay:
 
     jobs: Sequence[Ran]
     reading: Reading
+    """With what other programs took of memory and CPU while the run was on."""
     profile: Profile
     model: CostModel
     seconds: float
@@ -96,11 +97,14 @@ def _by_replay(run: RunToReplay) -> Iterator[Advice]:
     if was.seconds <= 0:
         return
     scale = worked / was.seconds
+    # Cores that other programs used are not there for files, however many may run.
+    others = min(0.99, max(0.0, run.reading.cpu_percent - run.reading.our_cpu_percent) / 100)
+    least = math.fsum(ran.job.cost.cpu_seconds for ran in run.jobs) / (run.reading.cores * (1 - others))
     for changes in _changes(run):
         replays: list[tuple[_Change, _Replayed, float]] = []
         for change in reversed(changes):  # the one that saves most first
             then = _replayed(run, change.profile)
-            saved = scale * (was.seconds - then.seconds)
+            saved = worked - max(scale * then.seconds, least)
             if not _worth(run, saved) or (replays and then.seconds > AS_GOOD * replays[0][1].seconds):
                 break
             replays.append((change, then, saved))

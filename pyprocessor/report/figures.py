@@ -17,7 +17,7 @@ from pyprocessor.report.wording import aligned, grid, local_time, rounded, wrapp
 
 COMPARED_VERSION = 1
 BUSY_PERCENT = 25.0
-"""Of the CPU: where other programs take more, a replay promises cores that they may have."""
+"""Of the CPU: what other programs took is told where it is more."""
 FEW = 3
 """Of so many files each is in view anyway: percentiles are left out."""
 
@@ -45,10 +45,6 @@ def text(found: Analysis, recommended: Sequence[Recommendation] = (), *, width: 
         lines += ["", "Recommendations:"]
     for one in recommended:
         lines += wrapped(one.text, width, margin="  ", indent="  ")
-    others = found.used.others_cpu_percent or 0.0
-    if recommended and others >= BUSY_PERCENT:
-        text = f"Other programs took {others:.0f}% of the CPU meanwhile; as long as they do, less is saved."
-        lines += wrapped(text, width, margin="  ", indent="  ")
     return "\n".join(lines) + "\n" if lines else ""
 
 
@@ -77,7 +73,9 @@ def _rows(found: Analysis) -> Iterable[tuple[str, str]]:
 def _used(used: Used) -> Iterable[str]:
     if used.cpu_percent is not None and used.cores is not None:
         cores = f"{used.cores:g} {'core' if used.cores == 1 else 'cores'}"
-        yield f"{used.cpu_percent:.0f}% of the time of {cores}"
+        others = used.others_cpu_percent or 0.0
+        beside = f" (other programs: {others:.0f}%)" if others >= BUSY_PERCENT else ""
+        yield f"{used.cpu_percent:.0f}% of the time of {cores}{beside}"
     if used.memory_peak_bytes is not None:
         allowed = f" of {memory_size(used.memory_allowed_bytes)}" if used.memory_allowed_bytes else ""
         yield f"at most {memory_size(used.memory_peak_bytes)}{allowed} of memory"

@@ -152,7 +152,7 @@ def test_the_text() -> None:
         attempt("bad", 0, 1, **failed),  # type: ignore[arg-type]
     )
     told = figures.text(
-        found, [Recommendation("--jobs 2", "--jobs 2 would have saved 1 min 00 s.", 60, 40, 0)], width=120
+        found, [Recommendation("--jobs 2", "--jobs 2 would have saved 1 min 00 s.", 60, 40, 0)], width=102
     )
     assert told.splitlines() == [
         "",
@@ -162,11 +162,11 @@ def test_the_text() -> None:
         "  Throughput  3.6 files a minute, falling (3.9 CPU-seconds a second, then 0.4)",
         "  Errors      2 x profile",
         "  Retries     1 file tried again, 1 of them done then",
-        "  Used        86% of the time of 2 cores; at most 100 MiB of 400 MiB of memory; 10.0 MB a second of disk",
+        "  Used        86% of the time of 2 cores (other programs: 30%); at most 100 MiB of 400 MiB of memory;",
+        "              10.0 MB a second of disk",
         "",
         "Recommendations:",
         "  --jobs 2 would have saved 1 min 00 s.",
-        "  Other programs took 30% of the CPU meanwhile; as long as they do, less is saved.",
     ]
     assert figures.text(figures_of()) == ""
 

@@ -193,3 +193,11 @@ def test_idle_seconds() -> None:
     plan = preview(jobs, begun.reading, begun.profile, MODEL)
     assert idle_seconds(plan, 2.0) == pytest.approx(60, rel=0.01)
     assert idle_seconds(plan, 1.0) == 0.0
+
+
+def test_cores_that_other_programs_used_are_not_counted_on() -> None:
+    """On a machine that is full nothing is saved by more files at once, on one that is half full less."""
+    usual = run(ran(*[30.0] * 8), profile(memory_limit_bytes=OVERHEAD_AND_ONE))
+    assert recommendations(replace(usual, reading=replace(usual.reading, cpu_percent=50.0))) == ()
+    busy = replace(usual, reading=replace(usual.reading, cpu_percent=25.0))
+    assert only(recommendations(busy)).run_seconds == pytest.approx(160, rel=0.01)
