@@ -1,4 +1,4 @@
-"""`pyprocessor pause`, `resume`, `stop`, `status` and `report`: what is asked of the run of an output folder.
+"""`pyprocessor pause`, `resume`, `stop` and `status`: what is asked of the run of an output folder.
 
 Requests go over the socket in the run's state folder. Where there is none, or no answer, a signal goes to the process
 that the journal names, if its start time shows that it is the same one.
@@ -15,18 +15,16 @@ from collections.abc import Callable
 
 import click
 
-from pyprocessor.cli.run_summary import print_summary
 from pyprocessor.cli.session import Session, print_result
 from pyprocessor.control.client import PATIENCE_SECONDS, Answer, Request, Unanswered, Verb, ask, signal_engine
 from pyprocessor.control.run_mode import Order
 from pyprocessor.errors import ExitCode, NoJournal, OutputBusy, UsageError
-from pyprocessor.intake.paths import no_journal, output_folder, output_of_a_run
+from pyprocessor.intake.paths import output_folder, output_of_a_run
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import Counts, RunRow
 from pyprocessor.models import display
 from pyprocessor.report import status as report_status
-from pyprocessor.report import summary
 from pyprocessor.state.journal_opening import change_without_run
 from pyprocessor.state.state_folder import state_folder
 from pyprocessor.system.processes import is_alive
@@ -102,27 +100,6 @@ def status(session: Session, output: str, as_json: bool) -> int:
         text = json.dumps(document, indent=2) + "\n"
     print_result(text)
     return ExitCode.OK if runs else ExitCode.NOT_RUNNING
-
-
-@click.command()
-@_output
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="[default: text]")
-@click.option("--verbose", is_flag=True, help="Name the files that lost something.")
-@click.pass_obj
-def report(session: Session, output: str, form: str, verbose: bool) -> None:
-    """Sum up the last run of an output folder: files, time, sizes, losses, failures, what the governor did."""
-    folder = output_of_a_run(output)
-    with JournalReader.read_only(state_folder(folder).path) as journal:
-        run = journal.last_run()
-        if run is None:
-            raise no_journal(folder)
-        goes_on = run.ended_at is None and is_alive(run.engine)
-
-        def text(summed: summary.Summary) -> str:
-            told = summary.text(summed, width=_columns(), goes_on=goes_on, verbose=verbose)
-            return told + summary.governor_text(summed, journal, width=_columns())
-
-        print_summary(journal, run, folder, session, as_json=form == "json", text=text)
 
 
 def _columns() -> int:

@@ -36,7 +36,7 @@ _COMMANDS = {
     "probe": ("pyprocessor.cli.probe", "Show what is in a video file."),
     "profiles": ("pyprocessor.cli.profiles", "List, show and check profiles."),
     "prune": ("pyprocessor.cli.prune", "Export finished jobs, then forget them."),
-    "report": ("pyprocessor.cli.control", "Sum up the last run of an output folder."),
+    "report": ("pyprocessor.cli.report", "Sum up the last runs, and say what to change."),
     "retry": ("pyprocessor.cli.dead", "Do all jobs again that failed for good."),
     "run": ("pyprocessor.cli.task_run", "Do a task with each file of a folder."),
     "tasks": ("pyprocessor.cli.tasks", "List the kinds of work, and what each takes."),

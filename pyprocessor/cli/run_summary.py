@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from pyprocessor.cli.session import Session, print_result, standard_output
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import RunRow
+from pyprocessor.models import Recommendation
+from pyprocessor.plan.admission import memory_limit
 from pyprocessor.report import summary
 from pyprocessor.state.job_logs import find_job_log
 
@@ -21,8 +23,9 @@ def print_summary(
     *,
     as_json: bool,
     text: Callable[[summary.Summary], str],
+    advice: Sequence[Recommendation] | None = None,
 ) -> None:
-    """Print what a run came to, by its journal; `text` makes the text of it."""
+    """Print what a run came to, by its journal, with recommendations if any; `text` makes the text of it."""
     log_of = partial(find_job_log, output)
     summed = summary.summarise(journal, run, now=time.time(), log_of=log_of)
     if not as_json:
@@ -30,4 +33,19 @@ def print_summary(
         return
     session.answered = True
     with standard_output() as stream:
-        summary.write_json(stream, summed, journal, output_root=output, log_of=log_of)
+        allowed = memory_allowed(journal, run)
+        summary.write_json(
+            stream,
+            summed,
+            journal,
+            output_root=output,
+            log_of=log_of,
+            memory_allowed_bytes=allowed,
+            advice=advice,
+        )
+
+
+def memory_allowed(journal: JournalReader, run: RunRow) -> int | None:
+    """Bytes that a run could have taken with no other program beside it; None where it left no settings or readings."""
+    profile, reading = journal.settings(run.id), next(journal.readings(run.id), None)
+    return memory_limit(reading, profile.batch) if profile is not None and reading is not None else None

@@ -16,6 +16,7 @@ from multiprocessing.context import BaseContext
 from pyprocessor.control.run_mode import Pause
 from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.models import Batch, JobState
+from pyprocessor.models.wording import count, memory_size
 from pyprocessor.plan import resources
 from pyprocessor.plan.ahead import LEAST_AHEAD, is_short_file
 from pyprocessor.plan.planner import RunningBatch
@@ -56,6 +57,24 @@ class BatchProcess:
         self.last_message: float | None = None
         """When it last sent something, on the clock of the loop's timeouts."""
         self.child = LocalWorker(context, setup, f"batch-{batch.id}")
+
+    @property
+    def named(self) -> str:
+        """The batch for a sentence."""
+        return f"Batch {self.batch.id}"
+
+    def beginning(self, why: str) -> str:
+        """The sentence that says with what it begins, and `why` with so many jobs."""
+        batch, jobs = self.batch, count(len(self.jobs), "job")
+        at_once, threads = min(batch.slots, len(self.jobs)), count(batch.threads, "thread")
+        how = f"{jobs}, {at_once} at once with {threads} each, {memory_size(batch.memory_budget_bytes)} of memory"
+        return f"{self.named} begins: {how}, because {why}."
+
+    def ending(self, exit_code: int | None) -> str:
+        """The sentence that says with what it ends."""
+        left = f" with {count(len(self.jobs), 'job')} not done" if self.jobs else ""
+        code = f", exit code {exit_code}" if exit_code else ""
+        return f"{self.named} ends{left}: {count(self.given, 'job')} given to it in all{code}."
 
     @property
     def draining(self) -> bool:

@@ -242,7 +242,8 @@ class CallDispatch(Dispatch):
             self._give(process, [job])
         else:
             slots = slots_for_waiting(job)
-            self._begin(Batch(self._batches + 1, (job.job_id,), slots, 1, job.memory_bytes * slots, 0), [job])
+            batch = Batch(self._batches + 1, (job.job_id,), slots, 1, job.memory_bytes * slots, 0)
+            self._begin(batch, [job], "jobs that mostly wait are begun one by one")
         return True
 
     def _beside_waiting(self, on: Conditions) -> Surroundings:

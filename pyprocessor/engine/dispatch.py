@@ -229,7 +229,7 @@ class Dispatch:
                 jobs = [job for job in jobs if not self._refuse_if_too_large(job, formed.batch.threads, over)]
             if jobs := self._backends.given(jobs):
                 ids, slots = tuple(job.job_id for job in jobs), min(formed.batch.slots, len(jobs))
-                self._begin(replace(formed.batch, job_ids=ids, slots=slots), jobs)
+                self._begin(replace(formed.batch, job_ids=ids, slots=slots), jobs, formed.why)
 
     def _planned(self, on: Conditions) -> list[RunningBatch]:
         return [process.planned(on.now) for process in self.processes if process.occupied_slots]
@@ -265,7 +265,9 @@ class Dispatch:
             if self._leave_if_late(job, 1, on) or self._refuse_if_too_large(job, 1, self._over_budget(job, on)):
                 continue
             if given := self._backends.given([job]):
-                self._begin(Batch(self._batches + 1, (job.job_id,), 1, 1, job.memory_bytes), given)
+                self._begin(
+                    Batch(self._batches + 1, (job.job_id,), 1, 1, job.memory_bytes), given, "it is to run alone"
+                )
             return bool(given)
         return False
 
@@ -295,21 +297,21 @@ class Dispatch:
             self.transitions.notice("warning", text, job_id=job.job_id)
         return True
 
-    def _begin(self, batch: Batch, jobs: list[QueuedJob]) -> None:
+    def _begin(self, batch: Batch, jobs: list[QueuedJob], why: str) -> None:
         """Start a process for the batch and enter both in the journal, before it is sent any work."""
         self._batches = batch.id
         if batch.cores:
             self._begun, self._formed = True, None
         else:
             self.width = max(self.width, 1)  # what little they compute
-        running = [self._running_job(job, batch) for job in jobs]
         log = os.path.join(self.folder.path, LOG_NAME)
         setup = WorkerSetup(self.run_id, batch.slots, self.request, self.folder, log)
-        process = BatchProcess(self.context, setup, batch, running)
+        process = BatchProcess(self.context, setup, batch, [self._running_job(job, batch) for job in jobs])
         self.processes.append(process)
         with self.journal.transaction():
             self.journal.begin_batch(batch, process.child.identity)
             self.journal.assign(batch.job_ids, batch.id)
+            self.transitions.notice("debug", process.beginning(why), kind="batch")
 
     @staticmethod
     def _running_job(job: QueuedJob, batch: Batch) -> RunningJob:

@@ -82,7 +82,7 @@ class Run:
         self._calibration = calibration
         moves = Transitions(request, journal, calibration, self.listener, folder.logs, self._began)
         self._transitions, self._tally, self._queue = moves, moves.tally, moves.queue
-        run_id, self._behind = begin_run(journal, folder, request.arguments)
+        run_id, self._behind = begin_run(journal, folder, request)
         self._run_id = run_id
         self._server = ControlServer(folder.path)
         for sentence in (("warning", self._server.problem), ("warning", problem), *self.notices):

@@ -19,6 +19,7 @@ from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import JobRow
 from pyprocessor.models import InputFolder, JobState, Origin, Outcome, OutcomeKind, OutputFacts, Source, display
 from pyprocessor.models.products import Intent, Seal
+from pyprocessor.models.run import RunRequest
 from pyprocessor.publish.bounds import Bounds
 from pyprocessor.publish.grants import settle
 from pyprocessor.publish.kept import keeper_of
@@ -42,8 +43,8 @@ Note = tuple[str, str]
 """The level of a notice, and a sentence about what an earlier run left."""
 
 
-def begin_run(journal: Journal, folder: StateFolder, arguments: str) -> tuple[int, bool]:
-    """Enter this run in the journal; returns its number, and whether the journal may lack outputs.
+def begin_run(journal: Journal, folder: StateFolder, request: RunRequest) -> tuple[int, bool]:
+    """Enter this run in the journal, with its settings; returns its number, and whether the journal may lack outputs.
 
     They may where the last run did not end by itself, or where receipts are of later runs than the journal knows.
     """
@@ -52,8 +53,10 @@ def begin_run(journal: Journal, folder: StateFolder, arguments: str) -> tuple[in
     last = journal.last_run()
     known, received = last.id if last is not None else 0, latest_run(folder.receipts)
     behind = received > known or (last is not None and last.ended_at is None)
-    run_id = journal.begin_run(arguments, engine, after=max(known, received))
-    journal.add_event(BEGUN_BY, user_name())
+    with journal.transaction():
+        run_id = journal.begin_run(request.arguments, engine, after=max(known, received))
+        journal.note_settings(request.profile)
+        journal.add_event(BEGUN_BY, user_name())
     return run_id, behind
 
 

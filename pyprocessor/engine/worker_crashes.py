@@ -96,6 +96,7 @@ class WorkerCrashes:
             process.child.remove_dead(EXIT_SECONDS if gone else 0.0)  # for its exit code, too
         self._count_without_a_file(process)
         exit_code = process.child.exit_code
+        self.transitions.notice("debug", process.ending(exit_code), kind="batch")
         if gone:  # one that hangs stays known as open, so that the next run looks for it
             self.journal.end_batch(process.batch.id, exit_code)
         memory = bool(running) and not silent and may_be_memory(exit_code) and self.monitor.take_oom_kill()

@@ -192,7 +192,7 @@ class _Entry:
             self.wrong("task", "is missing" if name is None else f"must be the name of a task, not {_shown(name)}")
             return
         self.rest["task"] = name
-        if (problem := _unknown_task(name)) is not None:
+        if (problem := _unknown_task(name, self.by_id)) is not None:
             self.wrong("task", f"is not known: {problem.rstrip('.')}")
 
     def _read_params(self, params: object) -> None:
@@ -356,9 +356,9 @@ def _is_key(value: object) -> TypeGuard[str]:
 
 
 @cache
-def _unknown_task(name: str) -> str | None:
+def _unknown_task(name: str, to_programs: bool) -> str | None:
     try:
-        offered(name)
+        offered(name, to_programs=to_programs)
     except UsageError as error:
         return str(error)
     return None

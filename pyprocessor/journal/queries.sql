@@ -17,6 +17,9 @@ SELECT * FROM runs WHERE id > 0 ORDER BY id DESC LIMIT 1
 -- name: all_runs
 SELECT * FROM runs ORDER BY id
 
+-- name: last_runs
+SELECT * FROM runs WHERE id > 0 ORDER BY id DESC LIMIT :most
+
 -- name: open_runs
 SELECT * FROM runs WHERE ended_at IS NULL ORDER BY id
 
@@ -466,6 +469,12 @@ VALUES (:run_id, :now, :kind, :text, :job_id, :reading)
 
 -- name: events_page
 SELECT id, run_id, at, kind, text, job_id, reading FROM events WHERE id > :after AND (:run_id IS NULL OR run_id = :run_id) ORDER BY id LIMIT :limit
+
+-- name: settings
+SELECT text FROM events WHERE run_id = :run_id AND kind = 'settings' ORDER BY id LIMIT 1
+
+-- name: readings_page
+SELECT id, reading FROM readings WHERE id > :after AND run_id = :run_id ORDER BY id LIMIT :limit
 
 -- ------------------------------------------------------------------ pruning
 

@@ -11,7 +11,7 @@ from typing import Self, TypeVar
 
 from pyprocessor.errors import NoJournal
 from pyprocessor.journal.database import Database, open_for_reading
-from pyprocessor.journal.records import media_shape
+from pyprocessor.journal.records import decode, media_shape
 from pyprocessor.journal.rows import (
     AttemptRow,
     CachedMedia,
@@ -23,7 +23,7 @@ from pyprocessor.journal.rows import (
     from_row,
     intents_from,
 )
-from pyprocessor.models import BackendState, JobState, ProcessIdentity
+from pyprocessor.models import BackendState, JobState, ProcessIdentity, Profile, Reading
 from pyprocessor.models.products import Intent
 
 Record = TypeVar("Record")
@@ -68,6 +68,20 @@ class JournalReader:
     def runs(self) -> Iterator[RunRow]:
         """All runs, oldest first; number 0 stands for what is done between runs."""
         return iter(self._all(RunRow, "all_runs"))
+
+    def last_runs(self, most: int) -> tuple[RunRow, ...]:
+        """The newest runs, at most so many, newest first."""
+        return self._all(RunRow, "last_runs", most=most)
+
+    def settings(self, run_id: int) -> Profile | None:
+        """The profile under which a run began; None of runs that did not note it."""
+        rows = self._database.rows("settings", {"run_id": run_id})
+        return self._database.record(lambda row: decode(Profile, str(row[0])), rows[0]) if rows else None
+
+    def readings(self, run_id: int) -> Iterator[Reading]:
+        """The readings of a run that were taken at the slow interval, oldest first; of a long run the last ones."""
+        rows = self._database.pages("readings_page", {"run_id": run_id})
+        return (self._database.record(lambda row: decode(Reading, str(row[1])), row) for row in rows)
 
     def open_runs(self) -> tuple[RunRow, ...]:
         """Runs without an end: running now, or killed."""

@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import inspect
 import json
+from datetime import time
 from enum import StrEnum
 from fractions import Fraction
 from functools import cache
@@ -53,6 +54,8 @@ def _plain(value: object) -> object:
         return value.value
     if isinstance(value, Fraction):
         return [value.numerator, value.denominator]
+    if isinstance(value, time):
+        return value.isoformat()
     if isinstance(value, bytes):
         return base64.b64encode(value).decode("ascii")
     if isinstance(value, tuple):

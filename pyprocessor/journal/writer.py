@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import cache
 from operator import attrgetter
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from pyprocessor.journal.database import Database
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.records import encode
-from pyprocessor.models import Reading
+from pyprocessor.models import HookSettings, Profile, Reading
 
 READINGS_KEPT = 20_000
 """Older readings are dropped: at two a second this is nearly three hours."""
@@ -50,6 +51,10 @@ class JournalWriter(JournalReader):
         """Add an event: `kind` for programs, `text` a sentence, and the Reading that a decision was taken on."""
         read = None if reading is None else encode(reading)
         self._write("insert_event", kind=kind, text=text, job_id=job_id, reading=read)
+
+    def note_settings(self, profile: Profile) -> None:
+        """Keep the profile under which the run begins, without its hooks, so that the run can be replayed."""
+        self.add_event("settings", encode(replace(profile, hooks=HookSettings())))
 
     # ------------------------------------------------------------ statements
 

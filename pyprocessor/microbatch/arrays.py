@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
@@ -16,6 +17,8 @@ except ImportError as error:
 Array = np.ndarray[Any, np.dtype[Any]]
 _MOST_BUFFERS = 8
 """That are kept: one for each shape and dtype that came last."""
+_OWN_REFERENCES = 3
+"""To a buffer that nobody uses, while they are counted: the dictionary's, a variable, an argument."""
 
 
 def kind_of(item: Any) -> Hashable:
@@ -50,6 +53,12 @@ class Stacker:
         else:
             whole[:] = items
         return whole
+
+    def let_go(self, kind: Hashable) -> None:
+        """Do not use the buffer of a kind again if anything refers to it: a result may, in ways nobody can look for."""
+        buffer = self._buffers.get(kind) if self._buffers is not None else None
+        if self._buffers is not None and sys.getrefcount(buffer) > _OWN_REFERENCES:
+            self._buffers.pop(kind, None)
 
     def _buffer(self, kind: Hashable, count: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         if self._buffers is None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import heapq
+import logging
 import math
 import threading
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import InvalidStateError
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
 from pyprocessor.microbatch.items import PrioritizedItem
+from pyprocessor.microbatch.release import Reason
+
+LOGGER = logging.getLogger("pyprocessor.microbatch")
 
 
 @dataclass(slots=True)
@@ -21,7 +25,7 @@ class Batch:
     items: list[PrioritizedItem]
     kind: Hashable
     """Shape and dtype; None where it is one item that goes alone."""
-    released: str
+    released: Reason
     """Why it left the queue."""
     retries_left: int
     is_tried: bool = False
@@ -42,14 +46,13 @@ class Batch:
         """When the item came that has waited longest."""
         return min(item.enqueued_at for item in self.items)
 
-    def begin(self) -> bool:
-        """Let go of items that were cancelled, and mark the others as running; return whether any are left."""
+    def begin(self) -> None:
+        """Let go of items that were cancelled, and mark the others as running."""
         if not self.is_tried:
             self.items = [
                 item for item in self.items if item.future is None or item.future.set_running_or_notify_cancel()
             ]
             self.is_tried = True
-        return bool(self.items)
 
     def after_failure(self, max_retries: int, retry_delay: float) -> Iterator[tuple[float, Batch]]:
         """Yield what is tried instead, and after how many seconds; nothing where its one item has failed for good.
@@ -102,6 +105,9 @@ class Call:
     """A call of `process_func` that is under way."""
 
     batch: Batch
+    function: Callable[[Any], Any]
+    is_first: bool
+    """Whether none of the items was given to `process_func` before."""
     started: float
     """On the monotonic clock."""
     is_abandoned: bool = False
@@ -109,20 +115,17 @@ class Call:
     thread: threading.Thread = field(default_factory=threading.current_thread)
 
 
-def deliver(item: PrioritizedItem, result: Any) -> None:
-    """Give an item's future its result, unless it has failed meanwhile."""
-    if item.future is not None:
-        try:  # noqa: SIM105 - for each item
+def finish(item: PrioritizedItem, result: Any = None, error: BaseException | None = None) -> bool:
+    """Give an item's future its result or error; return False where it has one, or was cancelled."""
+    if item.future is None:
+        return True
+    try:
+        if error is None:
             item.future.set_result(result)
-        except InvalidStateError:
-            pass  # it was given up on
-
-
-def fail(item: PrioritizedItem, error: BaseException) -> bool:
-    """Let an item's future fail; return False where it is done, or was cancelled."""
-    if item.future is not None:
-        try:
+        else:
             item.future.set_exception(error)
-        except InvalidStateError:
-            return False
+    except InvalidStateError:
+        return False
+    except BaseException:  # `concurrent.futures` logs no more than Exception, and the thread has to go on
+        LOGGER.exception("A callback of a future raised what is no Exception")
     return True

@@ -47,6 +47,10 @@ class Bucket:
         """The item that is next, which stays; a bucket in the queue is never empty."""
         return min(level[0] for level in self.levels if level)
 
+    def oldest(self) -> float:
+        """When the item came that has waited longest."""
+        return min(level[0].enqueued_at for level in self.levels if level)
+
     def take(self, most_rows: int) -> list[PrioritizedItem]:
         """Take those out that are next: as many as have `most_rows` together, and the first one in any case."""
         taken: list[PrioritizedItem] = []

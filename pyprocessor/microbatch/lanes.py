@@ -10,15 +10,15 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from pyprocessor.microbatch import arrays
-from pyprocessor.microbatch.batches import Batch, Call, Retries, deliver, fail
+from pyprocessor.microbatch.batches import LOGGER, Batch, Call, Retries, finish
 from pyprocessor.microbatch.health import Level, MemoryShare, level
 from pyprocessor.microbatch.items import ItemQueue, PrioritizedItem
-from pyprocessor.microbatch.recording import LOGGER, MetricsCollector, Recorder
+from pyprocessor.microbatch.recording import MetricsCollector, Recorder
 from pyprocessor.microbatch.release import Reason, Waiting, release
 from pyprocessor.microbatch.settings import BatchProcessorConfig
 from pyprocessor.microbatch.sizing import controller
@@ -65,8 +65,8 @@ class Lanes:
         self._retries = Retries()
         self._drainers = 0
         """Threads of the pool that take items which go alone."""
-        self._wake_at = NEVER
-        """How many items have to wait for `worker_thread` to be woken."""
+        self._wake_after = NEVER
+        """How many more rows of arrays have to come for `worker_thread` to be woken."""
         self._next_start = 0.0
         self._health = {"memory": Level.OK, "queue": Level.OK}
 
@@ -82,30 +82,27 @@ class Lanes:
             with self.worker_lock:
                 if self.worker_thread is not threading.current_thread():
                     return
+                ready = self.batch_ready_event
                 found = self._next_call(time.monotonic())
                 if not isinstance(found, Call):
-                    self.batch_ready_event.clear()
+                    ready.clear()
             if isinstance(found, Call):
                 self._make(found)
             else:
-                self.batch_ready_event.wait(None if found == NEVER else max(0.0, found - time.monotonic()))
+                ready.wait(None if found == NEVER else max(0.0, found - time.monotonic()))
 
     def _next_call(self, now: float) -> Call | float:
         """Return the next call with arrays, or until when to wait unless something happens."""
-        self._wake_at = NEVER
-        if self.paused_event.is_set():
+        self._wake_after = NEVER
+        if self._is_paused:
             return NEVER
-        alone_at = self._retry_at(alone=True)
-        if alone_at <= now:
-            self._start_drainer()
-            alone_at = NEVER
         if now < self._next_start and not self.stop_event.is_set():
-            return min(self._next_start, alone_at)
+            return self._next_start
         retry_at = self._retry_at(alone=False)
         if retry_at <= now:
             return self._begin(self._retries.take(alone=False), now)
         found = self._next_batch(now)
-        return self._begin(found, now) if isinstance(found, Batch) else min(found, retry_at, alone_at)
+        return self._begin(found, now) if isinstance(found, Batch) else min(found, retry_at)
 
     def _next_batch(self, now: float) -> Batch | float:
         """Return the next batch out of the queue, or until when to wait for more items."""
@@ -113,12 +110,12 @@ class Lanes:
         hurry = self.stop_event.is_set() or self._health["queue"] is Level.CRITICAL
         for kind, bucket, item in self.queue.arrays():
             size = self._fitting(item)
-            waiting = Waiting(bucket.rows, size, item.enqueued_at, self._sizes.expected_seconds(size))
+            waiting = Waiting(bucket.rows, size, bucket.oldest(), self._sizes.expected_seconds(size))
             found = release(waiting, now, self.config, hurry=hurry)
             if isinstance(found, Reason):
                 return Batch(self.queue.take(kind, size), kind, found, self.config.max_retries)
             until, missing = min(until, found), min(missing, size - bucket.rows)
-        self._wake_at = 1 if missing == NEVER else self.queue.rows + missing
+        self._wake_after = 1 if missing == NEVER else missing
         return until
 
     def _fitting(self, item: PrioritizedItem) -> int:
@@ -142,7 +139,7 @@ class Lanes:
         """Give one item after the other to the function, until none is left: in a thread of the pool."""
         while True:
             with self.worker_lock:
-                call = self._next_call_alone(time.monotonic())
+                call = self._next_call_alone()
                 if call is None:
                     self._drainers -= 1
                     return
@@ -151,18 +148,26 @@ class Lanes:
             if call.is_abandoned:
                 return  # it was counted out, and another one may have taken its place
 
-    def _next_call_alone(self, now: float) -> Call | None:
-        if self.paused_event.is_set():
-            return None
-        if self._retry_at(alone=True) <= now:
-            return self._begin(self._retries.take(alone=True), now)
-        items = self.queue.take(None, 1)
-        return self._begin(Batch(items, None, Reason.IDLE, self.config.max_retries), now) if items else None
+    def _next_call_alone(self) -> Call | None:
+        """Return the next call with what goes alone, None if there is none; waits until the next retry is due."""
+        while not self._is_paused:
+            now, retry_at = time.monotonic(), self._retry_at(alone=True)
+            if retry_at <= now:
+                return self._begin(self._retries.take(alone=True), now)
+            items = self.queue.take(None, 1)
+            if items:
+                return self._begin(Batch(items, None, Reason.IDLE, self.config.max_retries), now)
+            if retry_at == NEVER:
+                break
+            self._changed.wait(retry_at - now)
+        return None
 
     # Calls
 
     def _begin(self, batch: Batch, now: float) -> Call:
-        call = Call(batch, now)
+        assert self._function is not None
+        call = Call(batch, self._function, not batch.is_tried, now)
+        batch.begin()  # under the lock: nobody else may give its items up meanwhile
         self._calls.add(call)
         if not batch.is_alone:
             self._next_start = now + self.config.min_batch_interval
@@ -171,52 +176,65 @@ class Lanes:
 
     def _make(self, call: Call) -> None:
         """Call the function with a batch; give out what it returns, or see what becomes of its items."""
-        batch, function = call.batch, self._function
+        batch = call.batch
         error: BaseException | None = None
         again: list[tuple[float, Batch]] = []
         seconds = 0.0
-        if batch.begin() and function is not None:
+        if batch.items and not call.is_abandoned:
             call.started = time.monotonic()
-            try:
-                results = self._results(function, batch)
-            except BaseException as raised:  # noqa: BLE001 - also SystemExit, as the thread is ours
-                error, results = raised, ()
+            items, rows = [item.item for item in batch.items], [item.rows for item in batch.items]
+            results, error = self._outcome(call.function, batch.kind, items, rows)
             seconds = time.monotonic() - call.started
             if not call.is_abandoned:
                 if error is None:
                     for item, result in zip(batch.items, results, strict=True):
-                        deliver(item, result)
+                        finish(item, result)
                     self._recorder.succeeded(batch, call.started, seconds, len(self.queue))
                 else:
                     again = list(batch.after_failure(self.config.max_retries, self.config.retry_delay))
                     self._recorder.failed(batch, error, for_good=not again)
                     if not again:
-                        fail(batch.items[0], error)
+                        finish(batch.items[0], error=error)
         with self.worker_lock:
             if call.is_abandoned:
-                self._come_back(call)
+                self._come_back()
             else:
                 self._calls.discard(call)
-                self._learn(batch, seconds, error)
+                self._learn(call, seconds, error)
                 for delay, next_batch in again:
                     self._retries.add(time.monotonic() + delay, next_batch)
                     self.batch_ready_event.set()
             self._changed.notify_all()
+        del call, batch, error  # the traceback refers to this frame: a cycle that only `gc` would end
 
-    def _results(self, function: Callable[[Any], Any], batch: Batch) -> Iterable[Any]:
-        items = [item.item for item in batch.items]
-        if batch.is_alone:
-            return (function(items[0]),)
-        counts = [item.rows for item in batch.items] if self.config.items_are_rows else None
-        whole = self._stacker.stack(items, batch.kind, batch.rows)
-        return arrays.results_of(function(whole), whole, counts)
+    def _outcome(
+        self, function: Callable[[Any], Any], kind: Hashable, items: Sequence[Any], rows: Sequence[int]
+    ) -> tuple[Sequence[Any], BaseException | None]:
+        """Return the results, or what was raised; gets no futures, as the traceback keeps what it gets."""
+        stacker = self._stacker
+        try:
+            if kind is None:
+                return [function(items[0])], None
+            whole = stacker.stack(items, kind, sum(rows))
+            results = arrays.results_of(function(whole), whole, rows if self.config.items_are_rows else None)
+        except BaseException as error:  # noqa: BLE001 - also SystemExit, as the thread is ours
+            return [], error
+        del whole
+        stacker.let_go(kind)
+        return results, None
 
-    def _learn(self, batch: Batch, seconds: float, error: BaseException | None) -> None:
+    def _learn(self, call: Call, seconds: float, error: BaseException | None) -> None:
+        batch = call.batch
         if error is None:
             if batch.items and not batch.is_alone:
-                self._sizes.succeeded(batch.rows, seconds)
-        elif self.config.reduce_batch_on_failure and len(batch.items) > 1:
+                is_full = call.is_first and batch.released is Reason.FULL
+                self._sizes.succeeded(batch.rows, seconds, is_full=is_full)
+        elif self.config.reduce_batch_on_failure and call.is_first and len(batch.items) > 1:
             self._sizes.failed()
+
+    @property
+    def _is_paused(self) -> bool:
+        return self.paused_event.is_set() and not self.stop_event.is_set()
 
     def _retry_at(self, *, alone: bool) -> float:
         """When the next batch is tried again: at once while the processor is stopping."""
@@ -228,7 +246,12 @@ class Lanes:
 
     def _is_within_call(self) -> bool:
         """Whether the function, or a callback of a future, is who asks."""
-        return any(call.thread is threading.current_thread() for call in self._calls)
+        own = threading.current_thread()
+        return own is self._watcher or any(call.thread is own for call in self._calls)
+
+    def _take_all(self) -> list[PrioritizedItem]:
+        """Take out all items that wait, also to be tried again."""
+        return [*self.queue.take_all(), *self._retries.take_all()]
 
     # Watching
 
@@ -257,21 +280,21 @@ class Lanes:
             self._start_worker()
         self._changed.notify_all()
 
-    def _come_back(self, call: Call) -> None:
-        """Go on in the thread of a call that was given up on, where nobody has taken its place."""
+    def _come_back(self) -> None:
+        """Go on where so many calls hung that there was no thread for it."""
         self._hung -= 1
-        if self._function is not None and self.worker_thread is None and not call.batch.is_alone:
-            self.worker_thread = threading.current_thread()
+        if self._function is not None and self.worker_thread is None and not self._is_stalled:
+            self._start_worker()
         self._start_drainer()
 
-    def _watch(self) -> None:
+    def _watch(self, ended: threading.Event) -> None:
         """Look every now and then, until all has ended: a thread."""
         config, memory = self.config, MemoryShare() if self.config.enable_health_monitoring else None
         tick = config.health_check_interval
         if config.item_timeout is not None:
             tick = min(tick, max(_SHORTEST_TICK_SECONDS, config.item_timeout / 4))
         next_health = 0.0
-        while not self.shutdown_event.wait(tick):
+        while not ended.wait(tick):
             now = time.monotonic()
             if config.item_timeout is not None:
                 self._give_up_overdue(now - config.item_timeout, config.item_timeout)
@@ -284,14 +307,16 @@ class Lanes:
             late = [call for call in self._calls if call.started < started_before]
             for call in late:
                 self._give_up(call)
-            rest = list(self.queue.take_all()) if late and self._is_stalled else []
+            rest = self._take_all() if late and self._is_stalled else []
         for call in late:
             error = TimeoutError(f"process_func did not return within {allowed:g} s.")
             self._recorder.failed(call.batch, error, for_good=True)
             for item in call.batch.items:
-                fail(item, error)
+                finish(item, error=error)
         for item in rest:
-            fail(item, TimeoutError(f"All {self.config.max_workers} calls of process_func that may hang do so."))
+            finish(
+                item, error=TimeoutError(f"All {self.config.max_workers} calls of process_func that may hang do so.")
+            )
 
     def _look(self, memory_share: float) -> None:
         """Act on how full memory and queue are."""

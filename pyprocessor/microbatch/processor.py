@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Self
 
-from pyprocessor.microbatch.batches import fail
+from pyprocessor.microbatch.batches import finish
 from pyprocessor.microbatch.items import HEAD_START, PrioritizedItem
 from pyprocessor.microbatch.lanes import NEVER, Lanes
 from pyprocessor.microbatch.settings import BatchPriority
@@ -35,10 +35,14 @@ class BatchProcessor(Lanes):
                 raise RuntimeError("The batch processor has been started already.")
             self._function = process_func
             self.stop_event.clear()
-            self.shutdown_event.clear()
+            if self.shutdown_event.is_set():  # threads and calls of before, which may not have ended, keep theirs
+                self.shutdown_event, self.batch_ready_event = threading.Event(), threading.Event()
+                self._stacker = self._new_stacker()
             self.executor = self._new_executor()
             self._start_worker()
-            self._watcher = threading.Thread(target=self._watch, name="pyprocessor-microbatch-watch", daemon=True)
+            self._watcher = threading.Thread(
+                target=self._watch, args=(self.shutdown_event,), name="pyprocessor-microbatch-watch", daemon=True
+            )
             self._watcher.start()
             self._start_drainer()
 
@@ -58,8 +62,7 @@ class BatchProcessor(Lanes):
             if self._function is not None and not self._is_within_call():
                 self._changed.wait_for(self._is_done, timeout)
             late = [call for call in self._calls if call.thread is not own]
-            rest = [*self.queue.take_all(), *self._retries.take_all()]
-            rest += [item for call in late for item in call.batch.items]
+            rest = [*self._take_all(), *(item for call in late for item in call.batch.items)]
             threads = [self.worker_thread, self._watcher]
             executor, self.executor = self.executor, None
             self._function = self.worker_thread = self._watcher = None
@@ -67,15 +70,16 @@ class BatchProcessor(Lanes):
                 self._give_up(call)
             self.shutdown_event.set()
             self.batch_ready_event.set()
+            self._changed.notify_all()
         error = RuntimeError("The batch processor was stopped before this item was done.")
-        undone = sum(fail(item, error) for item in rest)
+        undone = sum(finish(item, error=error) for item in rest)
         if undone:
             self.logger.warning("%d items were not done when the batch processor was stopped", undone)
         if executor is not None:
             executor.shutdown(wait=False)
         for thread in threads:
             if thread is not None and thread not in (own, *(call.thread for call in late)):
-                thread.join()
+                thread.join(timeout)
         return not undone
 
     def pause(self) -> None:
@@ -149,8 +153,12 @@ class BatchProcessor(Lanes):
             self.queue.put(kind, entry)
             if kind is None:
                 self._start_drainer()
-            elif self.queue.rows >= self._wake_at:
-                self._wake_at = NEVER
+                if len(self._retries):
+                    self._changed.notify_all()  # all threads of the pool may wait until a retry is due
+                return
+            self._wake_after -= rows
+            if self._wake_after <= 0:
+                self._wake_after = NEVER
                 self.batch_ready_event.set()
 
     def _await_room(self, rows: int, timeout: float | None) -> None:

@@ -7,12 +7,11 @@ import logging
 import time
 from typing import Protocol
 
-from pyprocessor.microbatch.batches import Batch
+from pyprocessor.microbatch.batches import LOGGER, Batch
 from pyprocessor.microbatch.health import Level
 from pyprocessor.microbatch.settings import BatchProcessorConfig
 from pyprocessor.microbatch.stats import BatchStats
 
-LOGGER = logging.getLogger("pyprocessor.microbatch")
 _LEVEL_WORDS = {Level.OK: "fine again", Level.WARNING: "high", Level.CRITICAL: "critical"}
 _LOG_LEVELS = {Level.OK: logging.INFO, Level.WARNING: logging.WARNING, Level.CRITICAL: logging.ERROR}
 
@@ -73,6 +72,6 @@ class Recorder:
         try:
             for name, value in numbers.items():
                 self._metrics.record_metric(name, value)
-        except Exception:
+        except Exception:  # noqa: BLE001 - it is the user's
             LOGGER.exception("The metrics collector failed and is told nothing more")
             self._metrics = None

@@ -73,8 +73,8 @@ class SizeController:
         self._restart(size)
         return size
 
-    def succeeded(self, rows: int, seconds: float) -> None:
-        """Learn from a batch of so many items."""
+    def succeeded(self, rows: int, seconds: float, *, is_full: bool = True) -> None:
+        """Learn from a batch of so many items; a full one has fewer than `size` where the next one did not fit in."""
         if self._ceiling < len(self._ladder) - 1 and self._may_grow:
             self._good += 1
             if self._good >= _RECOVERS_AFTER:
@@ -82,7 +82,7 @@ class SizeController:
                 self._refused.discard(1)
         if not self._searches or self._index < self._wanted:
             return
-        if rows != self.size:
+        if not is_full:
             self._partial += 1
             if self._trial is not None and self._partial >= _GIVES_UP_AFTER:
                 self._refuse()

@@ -51,6 +51,7 @@ from pyprocessor.models.run import (
     PlanReport,
     ProcessReading,
     Reading,
+    Recommendation,
     RunSnapshot,
     RunState,
     RunStatus,

@@ -13,6 +13,7 @@ LIBRARIES = {
     "pocketsphinx": (("pocketsphinx",), "small transcription on this machine"),
     "jiwer": (("openai", "faster-whisper", "pocketsphinx"), "word error rates"),
     "numpy": (("frames",), "frames as arrays and analyses of them"),
+    "cloudpickle": (("services",), "handlers that are no functions of a module"),
 }
 """Each with the extras that bring it, and what it is for. Tasks cannot do without the first one of their extra."""
 

@@ -202,6 +202,21 @@ class PlanReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Recommendation:
+    """A setting with which a run would have ended sooner, as its replay through the planner has it."""
+
+    option: str
+    """What to say on the command line, such as `--max-memory 90`, or to leave out, such as `no --cpu-limit`."""
+    text: str
+    """A sentence for the user, with its numbers."""
+    saved_seconds: float
+    run_seconds: float
+    """How long the run would have taken."""
+    idle_percent: float
+    """Of the run's time: how long cores had nothing to do while files waited, and would have had with the setting."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunRequest:
     """What a run is asked to do. Without inputs it does the jobs that were submitted to its output."""
 

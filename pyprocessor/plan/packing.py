@@ -66,6 +66,8 @@ class FormedBatch:
     spans: tuple[Span, ...]
     over_budget: OverBudget | None = None
     """Set where its only job needs more memory than is allowed."""
+    why: str = ""
+    """Why it has so many jobs, as the end of a sentence "... because ..."."""
 
 
 @dataclass(slots=True)
@@ -100,8 +102,11 @@ class Packing:
         while self.loads[0][0] < MIN_BATCH_SECONDS and len(self.taken) < most and self._take(behind):
             pass
 
-    def take_worth(self, estimation: EstimationSettings, share: float, free_slots: int, all_slots: int) -> None:
-        """Take jobs until every slot has its share of work; `free_slots` counts this batch's, too."""
+    def take_worth(self, estimation: EstimationSettings, share: float, free_slots: int, all_slots: int) -> float:
+        """Take jobs until every slot has its share of work, in seconds; `free_slots` counts this batch's, too.
+
+        Returns that share.
+        """
         left = self.ready.wall_seconds(self.cores)
         target = max(MIN_BATCH_SECONDS, min(estimation.target_batch_seconds, left / (2 * all_slots)) * share)
         most = max(1, int(estimation.max_batch_size * share))
@@ -110,14 +115,15 @@ class Packing:
             target = min(target, SHARED_BATCH_SECONDS)
         while len(self.taken) < most:
             if len(self.taken) >= estimation.min_batch_size and self._has_enough(target, free_slots):
-                return
+                break
             if shared and self.taken and self.loads[0][0] >= MIN_BATCH_SECONDS and self._anothers_turn():
-                return
+                break
             if self._take():
                 continue
             if len(self.taken) >= self.slots or self.slots == 1:
-                return
+                break
             self._reduce_slots(max(1, len(self.taken)))
+        return target
 
     def _anothers_turn(self) -> bool:
         """Whether the next job is another tenant's, who waits for a batch of another kind."""
@@ -142,8 +148,8 @@ class Packing:
                 return False
         return True
 
-    def formed(self, batch_id: int, budget_bytes: int, limit_bytes: int) -> FormedBatch:
-        """The batch."""
+    def formed(self, batch_id: int, budget_bytes: int, limit_bytes: int, why: str) -> FormedBatch:
+        """The batch, of a size with that reason."""
         slots = min(self.slots, len(self.taken))
         memory = sum(self.largest_first[:slots])
         over = None
@@ -152,7 +158,7 @@ class Packing:
             over = OverBudget(largest.job_id, largest.memory_with(self.threads), budget_bytes, limit_bytes)
         batch = Batch(batch_id, tuple(e.job_id for e in self.taken), slots, self.threads, memory, self.cores)
         slot_seconds = tuple(sorted(end for end, _ in self.loads if end > 0))
-        return FormedBatch(batch, tuple(self.taken), slot_seconds, tuple(self.spans), over)
+        return FormedBatch(batch, tuple(self.taken), slot_seconds, tuple(self.spans), over, why)
 
     def _take(self, among: Sequence[str] | None = None) -> bool:
         """Take the next job, suitable or of these, that fits beside the largest ones that could run with it."""

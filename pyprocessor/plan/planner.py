@@ -15,6 +15,7 @@ from pyprocessor.costs.job_prior import THREAD_GROWTH
 from pyprocessor.costs.model import FILE_SECONDS
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.models import BatchSettings, Cost, EstimationSettings, Reading
+from pyprocessor.models.wording import duration
 from pyprocessor.plan import resources
 from pyprocessor.plan.admission import Wait, memory_budget, memory_limit
 from pyprocessor.plan.packing import MIN_BATCH_SECONDS, FormedBatch, Packing
@@ -223,19 +224,24 @@ def next_batch(
     )
     if first.asking is not None:
         # No more than begin at once: who waits in a process keeps others from the back end, or it may be down by then.
+        why = "no more of its kind begin at once"
         packing.take_exactly(slots, may_exceed=room is None)
     elif fixed is not None:
+        why = f"batches of {fixed} were asked for"
         if not packing.take_exactly(fixed, may_exceed=not running):
             for taken in packing.taken:
                 ready.put_back(taken)
             return Wait(f"running files leave too little memory for a batch of {fixed} files")
     elif not settings.enabled:
+        why = "batches are disabled, and one process does all files"
         packing.take_exactly(len(ready), may_exceed=True)
     elif room is None:
         # One at a time, so that a notice names each.
+        why = "it needs more memory than all files may take together"
         packing.take_exactly(1, may_exceed=True)
     elif listed:
         # A process for every short file that comes later would cost more than it gains.
+        why = "few files are left, and all are to end together"
         packing.take_scheduled(
             [e.job_id for e in listed if e.job_id not in widening.later and suitable(e)],
             [
@@ -246,8 +252,9 @@ def next_batch(
             estimation.max_batch_size,
         )
     else:
-        packing.take_worth(estimation, shape.share, free_slots, max(1, cores // each))
-    return packing.formed(batch_id, shape.memory_budget_bytes, shape.memory_limit_bytes)
+        seconds = packing.take_worth(estimation, shape.share, free_slots, max(1, cores // each))
+        why = f"each of its slots is to have work for about {duration(seconds)}"
+    return packing.formed(batch_id, shape.memory_budget_bytes, shape.memory_limit_bytes, why)
 
 
 def _widening(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, TextIO
 
@@ -16,9 +16,9 @@ from pyprocessor.errors import ExitCode
 from pyprocessor.journal.quality import Quality, told, warnings_of
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import AttemptRow, Counts, JobRow, RunRow
-from pyprocessor.models import FINAL_STATES, FOLDER_TASK, JobState, Origin
+from pyprocessor.models import FINAL_STATES, FOLDER_TASK, JobState, Origin, Recommendation
 from pyprocessor.models.wording import clock, count, display, duration, one_line, size, utc
-from pyprocessor.report import accuracy, analyses, events
+from pyprocessor.report import accuracy, analyses, events, figures
 from pyprocessor.report.accuracy import Prediction
 from pyprocessor.report.analyses import ANALYZE, Analysed, Analyses
 from pyprocessor.report.events import Governing
@@ -272,15 +272,29 @@ def _speech(summary: Summary) -> Iterator[tuple[str, str]]:
 # ---------------------------------------------------------------- JSON
 
 
-def write_json(stream: TextIO, summary: Summary, journal: JournalReader, *, output_root: bytes, log_of: LogOf) -> None:
+def write_json(
+    stream: TextIO,
+    summary: Summary,
+    journal: JournalReader,
+    *,
+    output_root: bytes,
+    log_of: LogOf,
+    memory_allowed_bytes: int | None = None,
+    advice: Sequence[Recommendation] | None = None,
+) -> None:
     """Write the summary, the governor's events, troubles and every job of the journal, as one JSON document in ASCII.
+
+    Its schema is docs/report.schema.json. `advice` are the recommendations, None where the run was not replayed.
 
     What a file took (`seconds`, `cpu_seconds`, `peak_memory_bytes`) is of this run's last attempt, else null. What was
     predicted of it is as of when that attempt began, else as of when it was planned.
     """
     run_id, governed = summary.run.id, summary.governing
     governor = {"held_seconds": rounded(governed.held_seconds), "counts": dict(governed.counts)}
-    head = json.dumps(_head(summary, output_root)).removesuffix("}")
+    whole = _head(summary, output_root)
+    whole["analysis"] = figures.entry(figures.analysis_of(journal, summary.run, summary.seconds, memory_allowed_bytes))
+    whole["recommendations"] = None if advice is None else [figures.recommendation_entry(one) for one in advice]
+    head = json.dumps(whole).removesuffix("}")
     stream.write(head + ', "governor": ' + json.dumps(governor).removesuffix("}") + ', "events": [')
     _write_items(stream, map(events.event_entry, events.governor_events(journal, run_id)))
     stream.write(']}, "troubles": [')

@@ -20,6 +20,7 @@ GROUP = "pyprocessor.tasks"
 _OURS = {
     FOLDER_TASK: "transcode:Transcode",
     "analyze": "analyze:Analyze",
+    "answer-requests": "call:AnswerRequests",
     "call": "call:CallFunction",
     "checksum": "checksum:Checksum",
     "chunk": "chunk:ChunkFilm",
@@ -36,6 +37,8 @@ _OURS = {
 """Our tasks, each a class in a module of this room, imported when it is asked for."""
 OF_OTHERS = frozenset({"film-part", "sound-part", "process-chunk"})
 """Tasks that other jobs and commands make use of, and nobody submits."""
+OF_PROGRAMS = frozenset({"answer-requests"})
+"""Tasks that programs of ours add to a queue, and no document names: they are told paths, and what to call."""
 _EXTRAS = {
     "analyze": ("frames",),
     "download": ("download",),
@@ -62,16 +65,16 @@ def task(name: str) -> Task:
     raise UsageError(f"There is no task named {name!r}; the tasks known here are: {', '.join(names())}.")
 
 
-def offered(name: str) -> Task:
+def offered(name: str, *, to_programs: bool = False) -> Task:
     """Return the task of that name, of which jobs may be submitted. Raises UsageError."""
-    if name in OF_OTHERS:
+    if name in OF_OTHERS or (name in OF_PROGRAMS and not to_programs):
         raise UsageError(f"The task {name} is made by other jobs only.")
     return task(name)
 
 
 def names() -> list[str]:
     """The names of all tasks that may be submitted, sorted."""
-    return sorted({*_OURS, *(entry.name for entry in entry_points(group=GROUP))} - OF_OTHERS)
+    return sorted({*_OURS, *(entry.name for entry in entry_points(group=GROUP))} - OF_OTHERS - OF_PROGRAMS)
 
 
 def origin(name: str) -> str:

@@ -21,7 +21,7 @@ from pyprocessor.microbatch import BatchProcessor, BatchProcessorConfig
 ENQUEUES = int(os.environ.get("MICROBATCH_ENQUEUES", "10000000"))
 ROUNDS = 5
 IN_FLIGHT = 512
-WIDTH = 512
+WIDTH = 1024
 MOST = 64
 
 _RANDOM = np.random.default_rng(1)
@@ -64,7 +64,7 @@ def keep_in_flight(items: list[Any], add: Callable[[Any], Future[Any]]) -> float
 def against_others() -> Iterator[str]:
     """Throughput of the model by one-by-one calls in threads, by `batched`, and by ours."""
     for name, function, items in (
-        ("matrix product of 512 x 512", model, list(_RANDOM.random((20_000, WIDTH), np.float32))),
+        (f"matrix product of {WIDTH} x {WIDTH}", model, list(_RANDOM.random((10_000, WIDTH), np.float32))),
         ("adding one to 8 numbers", trivial, list(_RANDOM.random((50_000, 8), np.float32))),
     ):
         rounds = [rates(function, items) for _ in range(ROUNDS)]

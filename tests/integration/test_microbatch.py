@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -148,12 +152,12 @@ def test_a_callback_that_raises_stops_nothing(caplog: pytest.LogCaptureFixture) 
 @pytest.mark.parametrize("item", [array(1), 1])
 def test_a_call_that_hangs_is_given_up_on(held: Doubling, item: Any) -> None:
     """Others go on; what it returns in the end goes nowhere."""
-    with BatchProcessor(BatchProcessorConfig(item_timeout=0.02, max_workers=2)) as processor:
+    with BatchProcessor(BatchProcessorConfig(item_timeout=0.5, max_workers=2)) as processor:
         processor.start(held)
         stuck = processor.enqueue_predict(item)
         error = stuck.exception(DEADLINE_SECONDS)
         assert isinstance(error, TimeoutError)
-        assert "process_func did not return within 0.02 s" in str(error)
+        assert "process_func did not return within 0.5 s" in str(error)
         assert processor.get_stats()["hung_calls"] == 1
         held.gate.set()
         until(lambda: processor.get_stats()["hung_calls"] == 0)
@@ -164,7 +168,7 @@ def test_a_call_that_hangs_is_given_up_on(held: Doubling, item: Any) -> None:
 @pytest.mark.parametrize("item", [array(1), 1])
 def test_where_all_calls_hang_no_items_are_taken_until_one_comes_back(held: Doubling, item: Any) -> None:
     """Those that wait fail; those that wait for room, too."""
-    with BatchProcessor(BatchProcessorConfig(item_timeout=0.05, max_workers=2, max_retries=0)) as processor:
+    with BatchProcessor(BatchProcessorConfig(item_timeout=0.5, max_workers=2, max_retries=0)) as processor:
         processor.start(held)
         futures: list[Future[Any]] = []
         with pytest.raises(RuntimeError, match="2 calls of process_func hang"):
@@ -364,6 +368,241 @@ def test_many_threads_have_all_their_results() -> None:
             thread.join()
         assert not wrong
         until(lambda: processor.stats.total_processed == 1200)
+
+
+def test_a_callback_that_exits_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """The other items of its batch have their results, and later ones, too."""
+
+    def exits(future: Future[Any]) -> None:
+        raise SystemExit(3)
+
+    with BatchProcessor() as processor:
+        futures = [processor.enqueue_predict(array(number)) for number in range(3)]
+        futures[0].add_done_callback(exits)
+        processor.start(Doubling())
+        assert [number_of(future) for future in (*futures, processor.enqueue_predict(array(3)))] == [0, 2, 4, 6]
+    assert "A callback of a future raised what is no Exception" in caplog.text
+
+
+def test_stop_leaves_no_time_to_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whenever it comes: no thread dies of an item that was given up before its call began."""
+    died: list[Any] = []
+    monkeypatch.setattr(threading, "excepthook", died.append)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        processor = BatchProcessor(BatchProcessorConfig(max_workers=1000))
+        for _ in range(200):
+            futures = [processor.enqueue_predict(array(number)) for number in range(8)]
+            processor.start(Doubling())
+            processor.stop(0)
+            assert all(future.done() for future in futures)
+            processor = BatchProcessor(BatchProcessorConfig(max_workers=1000))
+    finally:
+        sys.setswitchinterval(interval)
+    assert not died
+
+
+def test_arrays_go_on_when_what_goes_alone_comes_back(held: Doubling) -> None:
+    """Though the call with arrays still hangs."""
+    alone = Doubling(is_open=False)
+    with BatchProcessor(BatchProcessorConfig(item_timeout=0.5, max_workers=2)) as processor:
+        processor.start(lambda batch: (held if isinstance(batch, np.ndarray) and batch[0, 0] == 1 else alone)(batch))
+        for item in (1, array(1)):
+            assert isinstance(processor.enqueue_predict(item).exception(DEADLINE_SECONDS), TimeoutError)
+        alone.gate.set()
+        until(lambda: processor.get_stats()["hung_calls"] == 1)
+        assert number_of(processor.enqueue_predict(array(2))) == 4
+        assert held.at_once == 1
+
+
+def test_what_waits_to_be_tried_again_fails_too_when_all_calls_hang(held: Doubling) -> None:
+    """No future is left that is never done."""
+    config = BatchProcessorConfig(item_timeout=0.05, max_workers=1, retry_delay=10_000.0)
+    with BatchProcessor(config) as processor:
+        held.failures = 1
+        held.gate.set()
+        processor.start(held)
+        again = processor.enqueue_predict(array(1))
+        until(lambda: processor.get_stats()["error_count"] == 1)
+        held.gate.clear()
+        processor.enqueue(array(2, 4))
+        assert isinstance(again.exception(DEADLINE_SECONDS), TimeoutError)
+        held.gate.set()
+
+
+@pytest.mark.parametrize("most", [1, 4])
+def test_what_goes_alone_is_tried_again_while_a_batch_takes_long(held: Doubling, most: int) -> None:
+    """And others go on until it is due."""
+    alone = Doubling()
+    alone.failures = 1
+    with BatchProcessor(BatchProcessorConfig(max_workers=most, retry_delay=0.5)) as processor:
+        processor.start(lambda batch: (held if isinstance(batch, np.ndarray) else alone)(batch))
+        processor.enqueue(array(1))
+        until(lambda: held.calls)
+        again = processor.enqueue_predict(1)
+        until(lambda: alone.calls)
+        assert number_of(processor.enqueue_predict(2)) == 4
+        assert number_of(again) == 2
+        assert held.at_once == 1
+        held.gate.set()
+
+
+def test_a_batch_is_full_though_others_have_left_meanwhile(held: Doubling) -> None:
+    """What goes alone counts in the queue, but not for a batch."""
+    config = BatchProcessorConfig(
+        initial_batch_size=3, processing_strategy="fixed", batch_timeout=10_000.0, max_workers=1
+    )
+    with BatchProcessor(config) as processor:
+        processor.start(lambda batch: batch * 2 if isinstance(batch, np.ndarray) else held(batch))
+        alone = [processor.enqueue_predict(number) for number in range(5)]
+        futures = [processor.enqueue_predict(array(1))]
+        until(lambda: processor.batch_ready_event.is_set() is False)
+        held.gate.set()
+        assert [number_of(future) for future in alone] == [0, 2, 4, 6, 8]
+        futures += [processor.enqueue_predict(array(number)) for number in (2, 3)]
+        assert [number_of(future) for future in futures] == [2, 4, 6]
+
+
+def test_a_pause_does_not_hold_up_stop(held: Doubling) -> None:
+    """Which has begun before it."""
+    processor = BatchProcessor()
+    processor.start(held)
+    futures = [processor.enqueue_predict(array(1))]
+    until(lambda: held.calls)
+    futures.append(processor.enqueue_predict(array(2)))
+    stopping = threading.Thread(target=processor.stop, args=(DEADLINE_SECONDS,))
+    stopping.start()
+    until(processor.stop_event.is_set)
+    processor.pause()
+    held.gate.set()
+    assert [number_of(future) for future in futures] == [2, 4]
+    stopping.join()
+
+
+def test_who_adds_an_item_again_that_took_too_long_does_not_wait_for_room(held: Doubling) -> None:
+    """In a callback: it is called by the thread that looks for calls that take too long."""
+    config = BatchProcessorConfig(item_timeout=0.05, max_workers=3, max_queue_size=1)
+    with BatchProcessor(config) as processor:
+        processor.start(held)
+        full: list[BaseException] = []
+
+        def adds(future: Future[Any]) -> None:
+            try:
+                for _ in range(3):
+                    processor.enqueue(array(1))
+            except RuntimeError as error:
+                full.append(error)
+
+        processor.enqueue_predict(array(0)).add_done_callback(adds)
+        until(lambda: full)
+        assert "The queue is full" in str(full)
+        held.gate.set()
+
+
+def test_a_call_that_hangs_keeps_its_array_when_all_is_started_again(held: Doubling) -> None:
+    """It may still write into it."""
+    seen: list[Any] = []
+    processor = BatchProcessor()
+    processor.start(lambda batch: seen.append(batch) or held(batch))
+    processor.enqueue(array(1))
+    until(lambda: held.calls)
+    assert not processor.stop(0)
+    with processor:
+        processor.start(lambda batch: seen.append(batch) or batch * 2)
+        assert number_of(processor.enqueue_predict(array(2))) == 4
+        assert not np.shares_memory(*seen)
+        held.gate.set()
+
+
+def test_it_may_be_started_again_before_stop_has_returned(held: Doubling) -> None:
+    """Threads of before end all the same."""
+    entered, gate = threading.Event(), threading.Event()
+
+    class Collects:
+        def record_metric(self, name: str, value: float) -> None:
+            if name == "memory_share" and not entered.is_set():
+                entered.set()
+                assert gate.wait(DEADLINE_SECONDS)
+
+    processor = BatchProcessor(BatchProcessorConfig(health_check_interval=0.01), Collects())
+    processor.start(held)
+    assert entered.wait(DEADLINE_SECONDS)
+    stopping = threading.Thread(target=processor.stop, args=(DEADLINE_SECONDS,))
+    stopping.start()
+    until(processor.shutdown_event.is_set)
+    held.gate.set()
+    with processor:
+        processor.start(held)
+        gate.set()
+        stopping.join(DEADLINE_SECONDS / 4)
+        assert not stopping.is_alive()
+        assert number_of(processor.enqueue_predict(array(1))) == 2
+
+
+class Named(NamedTuple):
+    row: Any
+
+
+@dataclass
+class Recorded:
+    row: Any
+
+
+def in_objects(row: Any) -> Any:
+    found = np.empty(1, object)
+    found[0] = row
+    return found
+
+
+def row_of(found: Any) -> Any:
+    return found() if callable(found) else found[0] if isinstance(found, np.ndarray) else found.row
+
+
+@pytest.mark.parametrize(
+    "hold", [Named, Recorded, in_objects, lambda row: lambda: row], ids=["named", "record", "objects", "closure"]
+)
+def test_results_may_hold_rows_of_the_batch_in_any_way(hold: Callable[[Any], Any]) -> None:
+    """The buffer is not used again as long as they do."""
+    with BatchProcessor() as processor:
+        processor.start(lambda batch: [hold(row) for row in batch])
+        found = [processor.enqueue_predict(array(number)).result(DEADLINE_SECONDS) for number in range(5)]
+    assert [int(row_of(one)[0]) for one in found] == list(range(5))
+
+
+class Alone:
+    """An item that is no array."""
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_items_that_failed_are_freed_at_once(alone: bool) -> None:
+    """They may be large, and garbage is collected by the number of objects."""
+
+    def fails(batch: Any) -> Any:
+        raise ValueError("as it does")
+
+    gc.disable()
+    try:
+        with BatchProcessor(BatchProcessorConfig(max_retries=0)) as processor:
+            processor.start(fails)
+            item = Alone() if alone else array(POISON)
+            freed = ref(item)
+            future = processor.enqueue_predict(item)
+            del item
+            assert future.exception(DEADLINE_SECONDS) is not None
+            del future
+            until(lambda: freed() is None)
+    finally:
+        gc.enable()
+
+
+def test_one_failure_halves_the_size_once() -> None:
+    """However often its batch is tried again and halved."""
+    with BatchProcessor() as processor:
+        futures = [processor.enqueue_predict(array(number)) for number in (POISON, *range(7))]
+        processor.start(Doubling())
+        assert isinstance(futures[0].exception(DEADLINE_SECONDS), ValueError)
+        assert processor.get_stats()["batch_size"] == 4
 
 
 class AnyOrder(RuleBasedStateMachine):

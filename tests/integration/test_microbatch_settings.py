@@ -10,6 +10,7 @@ from concurrent.futures import wait
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import numpy as np
 import pytest
@@ -204,12 +205,12 @@ def max_batch_memory_mb() -> None:
 
 def enable_memory_optimization() -> None:
     for enabled in (True, False):
-        kept: list[Any] = []
+        buffers: list[Any] = []
         with BatchProcessor(BatchProcessorConfig(enable_memory_optimization=enabled)) as processor:
-            processor.start(lambda batch, kept=kept: kept.append(batch) or [0] * len(batch))
+            processor.start(lambda batch, buffers=buffers: buffers.append(ref(batch.base)) or [0] * len(batch))
             for number in (1, 2):
                 done(processor.enqueue_predict(array(number)))
-        assert np.shares_memory(*kept) is enabled
+            assert (buffers[0]() is buffers[1]() is not None) is enabled
 
 
 def gc_batch_threshold() -> None:

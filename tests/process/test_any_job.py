@@ -154,7 +154,7 @@ def test_jobs_that_take_much_and_answer_much(
 ) -> None:
     """Engine and worker never both wait for the other to read: far more than a pipe holds goes each way."""
     monkeypatch.setenv("PYTHONPATH", str(example_tasks))
-    texts = {str(number): f"{number} ".ljust(20_000, "x") for number in range(1000)}
+    texts = {str(number): f"{number} ".ljust(20_000, "x") for number in range(200)}
     queue.submit(*(ask(key, text=text) for key, text in texts.items()))
     done = call("--output", queue.output)
     assert done.returncode == ExitCode.OK, done

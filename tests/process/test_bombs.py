@@ -221,7 +221,7 @@ def test_a_tiny_film_of_hours_stays_tiny(tmp_path: Path, ffmpeg_path: str) -> No
     folder = tmp_path / "in"
     folder.mkdir()
     source = folder / "black.mkv"
-    black = ("-f", "lavfi", "-i", "color=black:size=32x32:rate=1:duration=18000")
+    black = ("-f", "lavfi", "-i", "color=black:size=32x32:rate=1/2:duration=18000")
     encoder = ("-c:v", "libx264", "-preset", "ultrafast", "-g", "18000")
     subprocess.run([ffmpeg_path, "-nostdin", "-loglevel", "error", *black, *encoder, str(source)], check=True)
     with Watcher() as watcher:

@@ -36,24 +36,35 @@ from tests.process.steered import ask, encoding, ffmpegs, gone, slow_ffmpeg, sta
 from tests.waiting import DEADLINE_SECONDS, until
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="runs are steered over local sockets and signals")
-SLOWEST = ("--preset", "veryslow")
 ONE_AT_A_TIME = ("--profile", "fast", "--batch-mode", "disabled")
+
+
+@pytest.fixture(scope="session")
+def real_time_ffmpeg(ffmpeg_path: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An ffmpeg that encodes no faster than films play."""
+    return slow_ffmpeg(tmp_path_factory.mktemp("ffmpeg") / "slow", ffmpeg_path, 1.0)
+
+
+@pytest.fixture
+def slowly(real_time_ffmpeg: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let files take so long that they are found at work, which a slow preset does at the cost of the machine."""
+    monkeypatch.setenv("PYPROCESSOR_FFMPEG", real_time_ffmpeg)
 
 
 @pytest.fixture
 def inputs(tmp_path: Path, make_clip) -> Path:  # type: ignore[no-untyped-def]
-    """Three clips that take a while each."""
-    for number in range(3):
-        make_clip(tmp_path / "in" / f"{number}.mp4", seconds=6.0, size="640x360", audio=None)
+    """Three clips; the first, being the longest, is encoded first."""
+    for number, seconds in enumerate((6.0, 1.0, 1.0)):
+        make_clip(tmp_path / "in" / f"{number}.mp4", seconds=seconds, audio=None)
     return tmp_path / "in"
 
 
 @pytest.fixture
-def film(tmp_path: Path, make_clip, ffmpeg_path: str) -> Path:  # type: ignore[no-untyped-def]
-    """One file that takes minutes with the preset SLOWEST: far longer than what tests do meanwhile."""
-    part = make_clip(tmp_path / "part.mp4", seconds=6.0, size="1280x720", audio=None)
+def film(tmp_path: Path, make_clip, ffmpeg_path: str, slowly: None) -> Path:  # type: ignore[no-untyped-def]
+    """One file that takes five minutes: far longer than what tests do meanwhile."""
+    part = make_clip(tmp_path / "part.mp4", seconds=6.0, audio=None)
     (tmp_path / "in").mkdir()
-    again = ("-stream_loop", "9", "-i", str(part), "-c", "copy", str(tmp_path / "in" / "film.mp4"))
+    again = ("-stream_loop", "49", "-i", str(part), "-c", "copy", str(tmp_path / "in" / "film.mp4"))
     subprocess.run([ffmpeg_path, "-nostdin", "-loglevel", "error", *again], check=True)
     return tmp_path / "in"
 
@@ -136,8 +147,6 @@ def test_a_frozen_run_goes_on_as_if_nothing_had_been(
     """`pause --now` stops the ffmpeg, `resume` lets it go on, and outputs equal those of an undisturbed run. All of
     it is seen by `status`, in the progress lines, in the log and in the journal, and nothing is charged."""
     still, output = tmp_path / "undisturbed", tmp_path / "out"
-    for name in ("1.mp4", "2.mp4"):  # so that the other, being the longest, is the first
-        make_clip(inputs / name, seconds=1.0, size="640x360", audio=None)
     # Longer than the call that freezes it takes.
     monkeypatch.setenv("PYPROCESSOR_FFMPEG", slow_ffmpeg(tmp_path / "slow", ffmpeg_path, 0.3))
     process = start(inputs, output, "--progress-interval", "0.1")
@@ -145,21 +154,21 @@ def test_a_frozen_run_goes_on_as_if_nothing_had_been(
     assert standing(output)["next"]["reason"] == "as many files run as may at once (1)"
     assert_plain(call("pause", "--output", output, "--now"), 0, "are suspended")
     until(lambda: stopped(ffmpeg), "the ffmpeg to stop")
-    told = call("status", "--output", output)
+    told = call_here("status", "--output", output)
     assert_plain(told, 0, "paused; running files are suspended", f"process {process.pid}", "still", "0 of 3 files")
     assert "waits because the run is paused" in told.stdout
-    document = json.loads(call("status", "--output", output, "--json").stdout)
+    document = json.loads(call_here("status", "--output", output, "--json").stdout)
     assert (document["state"], document["left"], document["active"]) == ("paused_now", 3, 1)
     assert document["files"][0]["still"]
     assert document["next"]["name"] in ("1.mp4", "2.mp4")
     assert document["next"]["reason"] == "the run is paused"
-    assert "3 files; the run is at work on them" in call("report", "--output", output).stdout
+    assert "3 files; the run is at work on them" in call_here("report", "--output", output).stdout
     cpu = sum(ffmpeg.cpu_times()[:2])
     until(lambda: standing(output)["snapshot"]["elapsed_seconds"] > document["elapsed_seconds"] + 2, "time to pass")
     assert stopped(ffmpeg)
     assert sum(ffmpeg.cpu_times()[:2]) == cpu
     assert standing(output)["files"][0]["running_seconds"] == document["files"][0]["running_seconds"]
-    assert_plain(call("pause", "--output", output), 0, "already")
+    assert_plain(call_here("pause", "--output", output), 0, "already")
     assert stopped(ffmpeg), "a plain pause does not wake what stands still"
     assert_plain(call("resume", "--output", output), 0, "goes on")
     said = assert_ended(process, 0)
@@ -178,14 +187,15 @@ def test_a_frozen_run_goes_on_as_if_nothing_had_been(
         assert frames(ffmpeg_path, output / name) == frames(ffmpeg_path, still / name)
 
 
+@pytest.mark.usefixtures("slowly")
 def test_a_plain_pause_finishes_what_runs_and_starts_nothing(
-    inputs: Path, tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
+    inputs: Path, tmp_path: Path, start: Callable[..., subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The running file gets its output, the others wait until resumed, and the next run is not paused."""
     output = tmp_path / "out"
-    process = start(inputs, output, "--preset", "slower")
+    process = start(inputs, output)
     encoding(process, output)
-    assert_plain(call("pause", "--output", output), 0, "running files are finished")
+    assert_plain(call_here("pause", "--output", output), 0, "running files are finished")
     at_rest = {JobState.PENDING, JobState.SUCCEEDED}
     until(lambda: set(states(output).values()) <= at_rest, "the running file to be published and the rest put back")
     done = standing(output)["snapshot"]["done"]
@@ -195,17 +205,19 @@ def test_a_plain_pause_finishes_what_runs_and_starts_nothing(
     assert done < 3
     assert ffmpegs(process.pid) == []
     assert len(published(output)) == done
-    assert_plain(call("stop", "--output", output), 0)
+    assert_plain(call_here("stop", "--output", output), 0)
     assert_ended(process, 130)
-    assert_plain(call("--input", inputs, "--output", output, *ONE_AT_A_TIME, "--preset", "slower"), 0)
+    monkeypatch.delenv("PYPROCESSOR_FFMPEG")
+    assert_plain(call("--input", inputs, "--output", output, *ONE_AT_A_TIME), 0)
     assert len(published(output)) == 3
 
 
+@pytest.mark.usefixtures("slowly")
 @pytest.mark.long
 def test_signals_pause_and_resume(inputs: Path, tmp_path: Path, start: Callable[..., subprocess.Popen[str]]) -> None:
     """SIGUSR1 and SIGUSR2 do what the commands do."""
     output = tmp_path / "out"
-    process = start(inputs, output, "--preset", "slower")
+    process = start(inputs, output)
     encoding(process, output)
     process.send_signal(signal.SIGUSR1)
     until(lambda: state(output) == "paused", "the pause")
@@ -282,12 +294,13 @@ def test_ctrl_c_at_any_moment_ends_in_one_sentence(interrupts: int, tmp_path: Pa
         assert "Exception" not in said
 
 
+@pytest.mark.usefixtures("slowly")
 def test_sigterm_leaves_time_to_finish(
     inputs: Path, tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
 ) -> None:
     """Within the grace the running file is finished; the others wait for the same command; exit code 143."""
     output = tmp_path / "out"
-    process = start(inputs, output, "--grace", "1h", "--preset", "slower")
+    process = start(inputs, output, "--grace", "1h")
     encoding(process, output)
     process.terminate()
     said = assert_ended(process, 143)
@@ -303,7 +316,7 @@ def test_after_the_grace_files_are_ended(
 ) -> None:
     """What is not done in time is ended, uncharged, and waits; nothing is left running or half made."""
     output = tmp_path / "out"
-    process = start(film, output, *SLOWEST, "--grace", seconds)
+    process = start(film, output, "--grace", seconds)
     running = encoding(process, output)
     process.terminate()
     said = assert_ended(process, 143)
@@ -318,7 +331,7 @@ def test_after_the_grace_files_are_ended(
 def test_a_second_sigterm_ends_at_once(film: Path, tmp_path: Path, start: Callable[..., subprocess.Popen[str]]) -> None:
     """Whoever cannot wait says so again; a frozen file is no obstacle."""
     output = tmp_path / "out"
-    process = start(film, output, *SLOWEST, "--grace", "1h")
+    process = start(film, output, "--grace", "1h")
     running = encoding(process, output)
     assert ask(output, "pause", now=True) is not None
     until(lambda: stopped(running[0]), "the ffmpeg to stop")
@@ -346,7 +359,7 @@ def test_the_governor_does_not_wake_what_the_user_froze(
         return replace(decision, suspend=ids if stop else (), resume=() if stop else ids)
 
     monkeypatch.setattr(monitor, "govern", restless)
-    profile = load("fast", environment={}, overrides=Overrides(preset="veryslow", batch_enabled=False)).profile
+    profile = load("fast", environment={}, overrides=Overrides(batch_enabled=False)).profile
     output = tmp_path / "out"
     thread, results = run_in_thread(request(film, output, profile=profile), Recorder())
     until(lambda: standing(output).get("files"), "the file to be encoded")
@@ -375,13 +388,14 @@ def test_the_governor_does_not_wake_what_the_user_froze(
     assert [result.exit_code for result in results] == [130]
 
 
+@pytest.mark.usefixtures("slowly")
 @pytest.mark.long
 def test_the_death_of_the_forkserver_is_no_end_of_what_is_frozen(
     inputs: Path, tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
 ) -> None:
     """The kernel hangs up on a group with stopped members whose last tie is gone; the batch process lives on."""
     output = tmp_path / "out"
-    process = start(inputs, output, *SLOWEST)
+    process = start(inputs, output)
     (ffmpeg,) = encoding(process, output)
     worker = ffmpeg.parent()
     assert worker is not None
@@ -404,7 +418,7 @@ def test_time_spent_frozen_is_no_stall(film: Path, tmp_path: Path, start: Callab
     profile = tmp_path / "stall.yaml"
     profile.write_text("extends: fast\nerror_handling: {stall_seconds: 6, max_retries: 0}\n")
     output = tmp_path / "out"
-    process = start(film, output, *SLOWEST, "--profile", str(profile))
+    process = start(film, output, "--profile", str(profile))
     (ffmpeg,) = encoding(process, output)
     assert ask(output, "pause", now=True) is not None
     until(lambda: stopped(ffmpeg), "the file to be frozen")
@@ -419,35 +433,40 @@ def test_time_spent_frozen_is_no_stall(film: Path, tmp_path: Path, start: Callab
     assert [row.state for row in rows(output).values()] == [JobState.PENDING]
 
 
+@pytest.mark.usefixtures("slowly")
 @pytest.mark.long
 def test_stop_ends_in_the_manner_asked_for(
-    inputs: Path, tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
+    inputs: Path, tmp_path: Path, start: Callable[..., subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`stop` twice still finishes the running file, a pause then comes too late, and `stop --now` of a next run does
     not finish any."""
     output = tmp_path / "out"
-    process = start(inputs, output, "--preset", "slower")
+    process = start(inputs, output)
     encoding(process, output)
     assert ask(output, "pause", now=True) is not None
-    assert_plain(call("stop", "--output", output), 0, "finishes its running files")
+    assert_plain(call_here("stop", "--output", output), 0, "finishes its running files")
     again = ask(output, "stop")
     assert again is None or again["ok"]
-    late = call("pause", "--output", output)
+    late = call_here("pause", "--output", output)
     assert late.returncode in (75, 3), late.stderr
     assert_ended(process, 130)
     done = len(published(output))
     assert 1 <= done < 3
-    process = start(inputs, output, "--preset", "slower")
+    process = start(inputs, output)
     encoding(process, output)
     assert ask(output, "pause", now=True) is not None
-    assert_plain(call("stop", "--output", output, "--now"), 0, "ends its files")
+    assert_plain(call_here("stop", "--output", output, "--now"), 0, "ends its files")
     assert_ended(process, 130)
     assert len(published(output)) == done
     assert partials(output) == []
-    assert_plain(call("--input", inputs, "--output", output, *ONE_AT_A_TIME, "--preset", "slower"), 0)
+    monkeypatch.delenv("PYPROCESSOR_FFMPEG")
+    assert_plain(call("--input", inputs, "--output", output, *ONE_AT_A_TIME), 0)
 
 
-def test_where_nothing_runs(inputs: Path, tmp_path: Path, start: Callable[..., subprocess.Popen[str]]) -> None:
+@pytest.mark.usefixtures("slowly")
+def test_where_nothing_runs(
+    inputs: Path, tmp_path: Path, start: Callable[..., subprocess.Popen[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No folder: 2. A finished run: told with its exit code, 3. A killed one: told as such, 3; its stale socket hinders
     nobody."""
     output = tmp_path / "out"
@@ -461,6 +480,7 @@ def test_where_nothing_runs(inputs: Path, tmp_path: Path, start: Callable[..., s
     assert_plain(call_here("status", "--output", output), 3, "Nothing runs", "was killed", "left")
     for command in ("pause", "resume", "stop"):
         assert_plain(call_here(command, "--output", output), 3, "Nothing runs")
+    monkeypatch.delenv("PYPROCESSOR_FFMPEG")
     assert_plain(call("--input", inputs, "--output", output, *ONE_AT_A_TIME), 0)
     assert not (output / ".pyprocessor" / "control.sock").exists()
     assert_plain(call_here("status", "--output", output), 3, "Nothing runs", "exit code 0: all done", "3 succeeded")
@@ -489,19 +509,19 @@ def test_a_run_without_its_socket_is_reached_by_signals(
 ) -> None:
     """The socket was removed: status tells what is in the journal, and all but `pause --now` still works."""
     output = tmp_path / "out"
-    process = start(film, output, *SLOWEST, "--grace", "1h")
+    process = start(film, output, "--grace", "1h")
     encoding(process, output)
     (output / ".pyprocessor" / "control.sock").unlink()
-    assert_plain(call("status", "--output", output), 0, f"process {process.pid}", "does not answer", "1 left")
-    assert_plain(call("pause", "--output", output), 0, "by a signal")
+    assert_plain(call_here("status", "--output", output), 0, f"process {process.pid}", "does not answer", "1 left")
+    assert_plain(call_here("pause", "--output", output), 0, "by a signal")
     assert pauses(output) == ["paused"]
-    assert_plain(call("pause", "--output", output, "--now"), 75, "without --now")
-    assert_plain(call("resume", "--output", output), 0, "by a signal")
+    assert_plain(call_here("pause", "--output", output, "--now"), 75, "without --now")
+    assert_plain(call_here("resume", "--output", output), 0, "by a signal")
     assert pauses(output) == ["paused", "resumed"]
-    assert_plain(call("stop", "--output", output), 0, "by a signal")
-    assert_plain(call("stop", "--output", output), 0, "stopping already")
+    assert_plain(call_here("stop", "--output", output), 0, "by a signal")
+    assert_plain(call_here("stop", "--output", output), 0, "stopping already")
     assert process.poll() is None
-    assert_plain(call("stop", "--output", output, "--now"), 0, "by signals")
+    assert_plain(call_here("stop", "--output", output, "--now"), 0, "by signals")
     assert_ended(process, 143)
     assert partials(output) == []
 
@@ -519,6 +539,7 @@ def test_a_run_that_can_have_no_socket_goes_on_and_says_so(
     assert (output / ".pyprocessor" / "control.sock").is_dir()
 
 
+@pytest.mark.usefixtures("slowly")
 @pytest.mark.long
 def test_hostile_callers_hold_up_nothing(
     inputs: Path, tmp_path: Path, start: Callable[..., subprocess.Popen[str]]
@@ -535,7 +556,7 @@ def test_hostile_callers_hold_up_nothing(
             with contextlib.suppress(OSError):
                 caller.connect(address)
                 caller.sendall((b"", b"\xff\x00garbage\n", b"x" * (1 << 20), b'{"do": "sto')[number % 4])
-        told = call("status", "--output", output)
+        told = call_here("status", "--output", output)
         assert told.returncode in (0, 3), told.stderr
         assert_ended(process, 0)
     assert len(published(output)) == 3
@@ -547,15 +568,16 @@ def test_outputs_of_any_name_can_be_asked(
 ) -> None:
     """Paths that no socket's address can hold, and bytes that are no text."""
     output = Path(os.fsdecode(os.path.join(bytes(tmp_path), name, name)))
-    process = start(film, output, *SLOWEST)
+    process = start(film, output)
     encoding(process, output)
     mode = os.stat(os.fsencode(output) + b"/.pyprocessor/control.sock").st_mode & 0o777
     assert mode == 0o600
-    assert_plain(call("status", "--output", output), 0, "State:  running", "film.mp4")
-    assert_plain(call("stop", "--output", output, "--now"), 0)
+    assert_plain(call_here("status", "--output", output), 0, "State:  running", "film.mp4")
+    assert_plain(call_here("stop", "--output", output, "--now"), 0)
     assert_ended(process, 130)
 
 
+@pytest.mark.usefixtures("slowly")
 def test_a_run_under_nohup_survives_its_terminal(inputs: Path, tmp_path: Path) -> None:
     """The terminal is closed while it works, which the shell does not survive; the run does, and does all."""
     output = tmp_path / "out"
@@ -582,14 +604,13 @@ def test_a_run_under_nohup_survives_its_terminal(inputs: Path, tmp_path: Path) -
     assert len(published(output)) == 3
 
 
+@pytest.mark.usefixtures("slowly")
 @pytest.mark.long
 def test_the_end_of_its_time_ends_a_pause(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What stands still is finished, and the run ends, instead of holding the output for ever."""
     clock = [datetime(2026, 3, 3, 21, 0)]  # noqa: DTZ001 - local time, as the engine takes it
     monkeypatch.setattr(stopping, "local_time", lambda: clock[0])
-    profile = load(
-        "fast", overrides=Overrides(preset="slower", batch_enabled=False, until="23:00"), environment={}
-    ).profile
+    profile = load("fast", overrides=Overrides(batch_enabled=False, until="23:00"), environment={}).profile
     output, recorder = tmp_path / "out", Recorder()
     thread, results = run_in_thread(request(inputs, output, profile=profile), recorder)
     until(lambda: standing(output).get("files"), "a running file")
@@ -606,6 +627,7 @@ def test_the_end_of_its_time_ends_a_pause(inputs: Path, tmp_path: Path, monkeypa
     assert partials(output) == []
 
 
+@pytest.mark.usefixtures("slowly")
 @pytest.mark.long
 @pytest.mark.parametrize("overrun", ["finish", "requeue"])
 def test_a_window_that_closes_over_what_stands_still(

@@ -23,6 +23,7 @@ from pyprocessor.profiles import load
 from tests.acceptance.command import assert_plain, call
 from tests.long import long_after
 from tests.process.runs import Recorder, partials, published, request, rows, run, states
+from tests.process.steered import slow_ffmpeg
 
 
 @pytest.fixture
@@ -136,7 +137,7 @@ def test_it_is_told_everywhere(inputs: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_damage_in_the_midst_of_a_run(inputs: Path, tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
+def test_damage_in_the_midst_of_a_run(inputs: Path, tmp_path: Path, ffmpeg_path: str, make_clip) -> None:  # type: ignore[no-untyped-def]
     """That run ends with a sentence and leaves nothing running; the next sets the journal aside and does the rest."""
     output = tmp_path / "out"
     run(request(inputs, output))
@@ -144,7 +145,8 @@ def test_damage_in_the_midst_of_a_run(inputs: Path, tmp_path: Path, make_clip) -
     for number in range(4):
         make_clip(inputs / f"new-{number}.mp4")
     # What SQLite has in its memory it does not read again: the run is to last until it comes to what it has not.
-    make_clip(inputs / "long.mp4", seconds=40.0, size="640x360", audio=None)
+    make_clip(inputs / "long.mp4", seconds=6.0, audio=None)
+    slow = slow_ffmpeg(tmp_path / "slow", ffmpeg_path, 0.5)
 
     def damage(_: str) -> None:
         random_bytes(journal_of(output))
@@ -156,7 +158,7 @@ def test_damage_in_the_midst_of_a_run(inputs: Path, tmp_path: Path, make_clip) -
     recorder = Recorder(on_started=damage)
     whole = replace(load("fast", environment={}).profile, chunking=Chunking.OFF)  # divided, it may not come to begin
     with pytest.raises(JournalDamaged, match="The next run sets"):
-        run(request(inputs, output, profile=whole), recorder)
+        run(request(inputs, output, profile=whole, tool_path=slow), recorder)
     assert "long.mp4" in recorder.starts
     recorder = Recorder()
     assert run(request(inputs, output), recorder).exit_code == ExitCode.OK

@@ -23,6 +23,7 @@ from tests.acceptance.command import assert_plain, begin, call
 from tests.long import long_after
 from tests.process.dead_share import NoShare, Share, share
 from tests.process.runs import Recorder, has_begun, published, request, rows, run, run_in_thread, states
+from tests.process.steered import slow_ffmpeg
 from tests.waiting import DEADLINE_SECONDS, until
 
 
@@ -39,18 +40,19 @@ def mounted(tmp_path: Path) -> Iterator[Share]:
 
 @pytest.fixture
 def inputs(mounted: Share, tmp_path: Path, make_clip) -> Share:  # type: ignore[no-untyped-def]
-    """Two clips that take a while, on a share."""
+    """Two clips of some megabytes, so that they are not read ahead as a whole, on a share."""
     for name in ("a.mp4", "b.mp4"):
-        make_clip(tmp_path / "in" / name, seconds=12.0, size="1280x720", audio=None)
+        make_clip(tmp_path / "in" / name, seconds=6.0, size="1280x720", audio=None)
     assert sorted(path.name for path in mounted.point.iterdir()) == ["a.mp4", "b.mp4"]
     return mounted
 
 
-def test_a_share_that_dies_in_the_midst_of_a_run(inputs: Share, tmp_path: Path) -> None:
+def test_a_share_that_dies_in_the_midst_of_a_run(inputs: Share, tmp_path: Path, ffmpeg_path: str) -> None:
     """The engine tells where it stands, obeys, and ends though its ffmpegs do not; the next run does all."""
     output = tmp_path / "out"
-    job = ["--input", inputs.point, "--output", output, "--profile", "fast", "--preset", "medium"]
-    running = begin(*job, "--progress-interval", "0.5", "--verbose")
+    job = ["--input", inputs.point, "--output", output, "--profile", "fast", "--preset", "ultrafast"]
+    slow = {"PYPROCESSOR_FFMPEG": slow_ffmpeg(tmp_path / "slow", ffmpeg_path, 0.3)}
+    running = begin(*job, "--progress-interval", "0.5", "--verbose", environment=slow)
     assert running.stdout is not None
     lines: list[str] = []
     reader = threading.Thread(target=lambda: lines.extend(running.stdout or ()), daemon=True)

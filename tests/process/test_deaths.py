@@ -17,6 +17,7 @@ from pyprocessor.models import JobState, OutcomeKind
 from tests.long import long_after
 from tests.process.engines import Undertaking
 from tests.process.runs import partials, published, rows
+from tests.process.steered import slow_ffmpeg
 
 if os.name != "posix":
     pytest.skip("signals as these are POSIX's", allow_module_level=True)
@@ -111,25 +112,35 @@ ONE_OF_EACH_KIND = [
         "forkserver, SIGKILL",
     )
 ]
-TABLE = [(method, name) for method in METHODS for name in DEATHS] + [("forkserver", name) for name in OF_A_FORKSERVER]
+# How a process was started shows in how its end is learned, by its exit code or a signal, and not in what that means.
+WHERE_SPAWNED = (
+    "batch process, SIGKILL",
+    "batch process, os._exit(0)",
+    "ffmpeg, SIGKILL",
+    "engine, SIGKILL",
+    "everything, SIGKILL",
+)
+TABLE = [("forkserver", name) for name in DEATHS | OF_A_FORKSERVER] + [("spawn", name) for name in WHERE_SPAWNED]
 TABLE.sort(key=lambda death: death not in ONE_OF_EACH_KIND)
 
 
 @pytest.fixture
 def inputs(tmp_path: Path, make_clip) -> Path:  # type: ignore[no-untyped-def]
-    """Three files, each a second or two of work."""
+    """Three small files."""
     for name in sorted(NAMES):
-        make_clip(tmp_path / "in" / name, seconds=10.0, size="640x360", audio=None)
+        make_clip(tmp_path / "in" / name, seconds=2.0, audio=None)
     return tmp_path / "in"
 
 
 @pytest.fixture
-def undertake(inputs: Path, tmp_path: Path) -> Iterator[Callable[..., Undertaking]]:
-    """Makes undertakings over the inputs, of which nothing is left running."""
+def undertake(inputs: Path, tmp_path: Path, ffmpeg_path: str) -> Iterator[Callable[..., Undertaking]]:
+    """Makes undertakings over the inputs, each some seconds of waiting rather than of work, of which nothing is left
+    running."""
     made: list[Undertaking] = []
+    slow = slow_ffmpeg(tmp_path / "slow", ffmpeg_path, 0.5)
 
     def make(start_method: str, **settings: object) -> Undertaking:
-        made.append(Undertaking(inputs, tmp_path / "out", start_method, **settings))  # type: ignore[arg-type]
+        made.append(Undertaking(inputs, tmp_path / "out", start_method, tool_path=slow, **settings))  # type: ignore[arg-type]
         return made[-1]
 
     yield make

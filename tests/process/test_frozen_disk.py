@@ -38,10 +38,11 @@ def output(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def inputs(tmp_path: Path, make_clip) -> Path:  # type: ignore[no-untyped-def]
-    """Three clips that take a while."""
+def inputs(tmp_path: Path, make_clip, ffmpeg_path: str, monkeypatch: pytest.MonkeyPatch) -> Path:  # type: ignore[no-untyped-def]
+    """Three clips that take a while, since they are read no faster than they play."""
+    monkeypatch.setenv("PYPROCESSOR_FFMPEG", slow_ffmpeg(tmp_path / "slow", ffmpeg_path, 1.0))
     for name in ("a.mp4", "b.mp4", "c.mp4"):
-        make_clip(tmp_path / "in" / name, seconds=12.0, size="640x360", audio=None)
+        make_clip(tmp_path / "in" / name, seconds=8.0, size="320x180", audio=None)
     return tmp_path / "in"
 
 
@@ -96,8 +97,6 @@ def job(inputs: Path, output: Path) -> list[str | Path]:
         output,
         "--profile",
         "fast",
-        "--preset",
-        "medium",
         "--verbose",
         "--disk-reserve",
         "0",
@@ -114,16 +113,8 @@ def status(output: Path) -> dict[str, object]:
     return answered
 
 
-def test_a_run_whose_disk_hangs_answers_and_goes_on(
-    inputs: Path,
-    output: Path,
-    start: Callable[..., Running],
-    tmp_path: Path,
-    ffmpeg_path: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_run_whose_disk_hangs_answers_and_goes_on(inputs: Path, output: Path, start: Callable[..., Running]) -> None:
     """It says what it waits for and follows an order as soon as the disk is back; nothing is charged."""
-    monkeypatch.setenv("PYPROCESSOR_FFMPEG", slow_ffmpeg(tmp_path / "slow", ffmpeg_path, 1.0))
     running = start(*job(inputs, output))
     until(
         lambda: writes(output) and standing(output).get("snapshot", {}).get("total") == 3,
@@ -154,7 +145,11 @@ def test_a_run_whose_disk_hangs_answers_and_goes_on(
 @pytest.mark.long
 @pytest.mark.parametrize("twice", [signal.SIGINT, signal.SIGTERM])
 def test_a_run_that_is_told_to_end_ends_though_its_disk_hangs(
-    twice: signal.Signals, inputs: Path, output: Path, start: Callable[..., Running]
+    twice: signal.Signals,
+    inputs: Path,
+    output: Path,
+    start: Callable[..., Running],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It says so and kills what is its own; what waits for the disk is gone as soon as that is back, and the same
     command does all there is to do."""
@@ -175,6 +170,7 @@ def test_a_run_that_is_told_to_end_ends_though_its_disk_hangs(
     _, left = psutil.wait_procs(family, timeout=DEADLINE_SECONDS)
     assert not [process for process in left if process.is_running()]
     assert JobState.FAILED not in states(output).values()
+    monkeypatch.delenv("PYPROCESSOR_FFMPEG")
     again = call(*map(str, job(inputs, output)))
     assert_plain(again, 0)
     assert published(output) == {"a.mp4", "b.mp4", "c.mp4"}

@@ -24,6 +24,7 @@ from tests.long import long_after
 from tests.process.disks import MIB, fill, limit, loop_disk, quota_disk
 from tests.process.runs import Recorder, has_begun, partials, published, request, rows, run, states
 from tests.process.skips import disk_or_skip
+from tests.process.steered import slow_ffmpeg
 from tests.waiting import DEADLINE_SECONDS, until
 
 
@@ -201,12 +202,13 @@ def test_what_is_verified_is_kept(inputs: Path, disk: Path, lock_folder) -> None
 
 
 @pytest.mark.long
-def test_an_output_that_hangs_for_a_while(disk: Path, tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
+def test_an_output_that_hangs_for_a_while(disk: Path, tmp_path: Path, ffmpeg_path: str, make_clip) -> None:  # type: ignore[no-untyped-def]
     """Everything that writes waits, the journal too; when the disk is back all goes on, and nothing is failed."""
     for name in ("a.mp4", "b.mp4"):
-        make_clip(tmp_path / "long" / name, seconds=10.0, size="1280x720", audio=None)
+        make_clip(tmp_path / "long" / name, seconds=6.0, size="640x360", audio=None)
     output = disk / "out"
-    running = begin(*job(tmp_path / "long", output))
+    slow = {"PYPROCESSOR_FFMPEG": slow_ffmpeg(tmp_path / "slow", ffmpeg_path, 1.0)}
+    running = begin(*job(tmp_path / "long", output), environment=slow)
     try:
         unfinished = output / ".pyprocessor" / "partial"
         until(lambda: has_begun(unfinished), "an ffmpeg that writes")

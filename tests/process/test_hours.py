@@ -17,6 +17,7 @@ from pyprocessor.models import JobState, OutcomeKind, Overrun, Profile, Schedule
 from pyprocessor.profiles import load
 from tests.clocks import Clock
 from tests.process.runs import Recorder, partials, published, request, run, states
+from tests.process.steered import slow_ffmpeg
 
 EVENING = datetime(2026, 3, 3, 21, 0)  # noqa: DTZ001 - local time, as the engine takes it
 
@@ -33,7 +34,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock[datetime]:
 def inputs(tmp_path: Path, make_clip) -> Path:  # type: ignore[no-untyped-def]
     """Four clips of a moment's work each."""
     for number in range(4):
-        make_clip(tmp_path / "in" / f"{number}.mp4", seconds=4.0, size="640x360")
+        make_clip(tmp_path / "in" / f"{number}.mp4")
     return tmp_path / "in"
 
 
@@ -61,24 +62,27 @@ def test_at_the_end_running_files_are_finished_or_queued_again(
     first: str,
     tmp_path: Path,
     clock: Clock[datetime],
+    ffmpeg_path: str,
     make_clip,  # type: ignore[no-untyped-def]
 ) -> None:
     """Either way nothing more starts, the run ends 75, nothing half-made is left, and the next run does the rest."""
     for name in ("0.mp4", "1.mp4"):  # long enough that one still runs when the end comes
-        make_clip(tmp_path / "in" / name, seconds=30.0, size="640x360", audio=None)
+        make_clip(tmp_path / "in" / name, seconds=5.0, audio=None)
+    slow = slow_ffmpeg(tmp_path / "slow", ffmpeg_path, 1.0)
 
     def strike(_: str) -> None:
         clock.now = EVENING + timedelta(hours=2)
 
     recorder = Recorder(on_started=strike)
-    asked = request(tmp_path / "in", tmp_path / "out", profile=scheduled(until=time(23, 0), overrun=overrun))
+    profile = scheduled(until=time(23, 0), overrun=overrun)
+    asked = request(tmp_path / "in", tmp_path / "out", profile=profile, tool_path=slow)
     assert run(asked, recorder).exit_code == ExitCode.TRY_AGAIN
     assert len(recorder.starts) == 1
     assert [outcome.kind for _, outcome, _ in recorder.outcomes] == [OutcomeKind(first)]
     assert any("It is 23:00" in text for _, text in recorder.notices)
     assert partials(tmp_path / "out") == []
     assert len(published(tmp_path / "out")) == (1 if overrun is Overrun.FINISH else 0)
-    assert run(replace(asked, profile=scheduled())).exit_code == ExitCode.OK
+    assert run(replace(asked, profile=scheduled(), tool_path=ffmpeg_path)).exit_code == ExitCode.OK
     assert set(states(tmp_path / "out").values()) == {JobState.SUCCEEDED}
 
 

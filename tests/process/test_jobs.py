@@ -12,7 +12,7 @@ import pytest
 
 from pyprocessor.errors import ExitCode
 from pyprocessor.models import JobState
-from tests.acceptance.command import begin, call
+from tests.acceptance.command import begin, call, call_here
 from tests.process.runs import published, states
 from tests.process.steered import encoding, slow_ffmpeg
 from tests.waiting import DEADLINE_SECONDS, until
@@ -27,7 +27,7 @@ FILES = 5
 def output(tmp_path: Path, make_clip) -> Path:  # type: ignore[no-untyped-def]
     """Where the clips go, beside which there is one that no folder has."""
     for number in range(FILES):
-        make_clip(tmp_path / "in" / f"{number}.mp4", seconds=6.0, size="320x180", audio=None)
+        make_clip(tmp_path / "in" / f"{number}.mp4", seconds=6.0, audio=None)
     make_clip(tmp_path / "elsewhere.mp4", seconds=1.0, audio=None)
     return tmp_path / "out"
 
@@ -49,7 +49,7 @@ def run(
 
 def asked(*words: object) -> str:
     """What a command prints that is to succeed."""
-    done = call(*words)
+    done = call_here(*map(str, words))
     assert done.returncode == ExitCode.OK, done
     return done.stdout
 
@@ -85,8 +85,8 @@ def test_jobs_of_a_run_that_goes_on(
     assert f"{running} is running." in said
     assert states(output)[b"later"] is JobState.WAITING
     jobs.write_text(json.dumps([{"task": "transcode", "key": "more", "inputs": [{"job": "more"}]}]))
-    assert call("submit", jobs, "--output", output).returncode == ExitCode.USAGE
-    assert call("prune", "--output", output, "--export", tmp_path / "x").returncode == ExitCode.TRY_AGAIN
+    assert call_here("submit", jobs, "--output", output).returncode == ExitCode.USAGE
+    assert call_here("prune", "--output", output, "--export", tmp_path / "x").returncode == ExitCode.TRY_AGAIN
     asked("stop", "--now", "--output", output)
     run.communicate(timeout=DEADLINE_SECONDS)
     # The next run leaves what its user cancelled alone, until it is asked to do that as well.
@@ -105,7 +105,7 @@ def test_an_engine_that_does_not_answer(output: Path, run: subprocess.Popen[str]
     encoding(run, output)
     (name,) = [name for name, state in states(output).items() if state is JobState.RUNNING]
     (output / ".pyprocessor" / "control.sock").unlink()
-    refused = call("jobs", "cancel", name.decode(), "--output", output)
+    refused = call_here("jobs", "cancel", name.decode(), "--output", output)
     assert refused.returncode == ExitCode.TRY_AGAIN
     assert "does not answer" in refused.stderr
     assert states(output)[name] is JobState.RUNNING

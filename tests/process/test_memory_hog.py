@@ -17,6 +17,7 @@ from pyprocessor.models import JobState
 from tests.process.cgroups import MEMORY_PROFILE, MIB, MemoryGroup
 from tests.process.runs import states
 from tests.process.skips import group_or_skip
+from tests.process.steered import slow_ffmpeg
 from tests.waiting import DEADLINE_SECONDS, until
 
 LIMIT_BYTES = 1100 * MIB
@@ -51,14 +52,17 @@ def test_a_run_waits_for_a_memory_hog_and_then_finishes_everything(  # type: ign
     group: MemoryGroup,
     hog: subprocess.Popen[str],
     tmp_path: Path,
+    ffmpeg_path: str,
     make_clip,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """While the hog holds on, files are suspended or ended and none is started; nothing is killed and nothing is lost.
 
     How fast memory fills decides which of the governor's levels are passed by.
     """
     for number in range(CLIPS):
-        make_clip(tmp_path / "in" / f"clip-{number}.mp4", seconds=8.0, size="1280x720", audio=None)
+        make_clip(tmp_path / "in" / f"clip-{number}.mp4", seconds=4.0, size="1280x720", audio=None)
+    monkeypatch.setenv("PYPROCESSOR_FFMPEG", slow_ffmpeg(tmp_path / "slow", ffmpeg_path, 0.5))
     (tmp_path / "profile.yaml").write_text(MEMORY_PROFILE)
     output = tmp_path / "out"
     command = [sys.executable, "-m", "pyprocessor", "--input", str(tmp_path / "in"), "--output", str(output)]

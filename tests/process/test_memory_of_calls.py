@@ -14,6 +14,7 @@ from tests.long import long_after
 from tests.process.cgroups import MEMORY_PROFILE, MIB, Contained, MemoryGroup, run_inside
 from tests.process.queues import Queue, ask
 from tests.process.skips import group_or_skip
+from tests.process.steered import slow_ffmpeg
 
 __all__ = ["example_tasks"]
 
@@ -22,8 +23,8 @@ LIMIT_BYTES = 1400 * MIB
 GROWTH = 100
 """MiB a second."""
 CLIPS = 3
-CLIP_SECONDS = 25.0
-"""Two encodes of it at once take longer than the call takes to fill what they leave."""
+CLIP_SECONDS, READ_RATE = 6.0, 0.4
+"""An encode of it, read this slowly, takes longer than the call takes to fill what two of them leave."""
 
 
 @pytest.fixture
@@ -34,8 +35,9 @@ def group() -> Iterator[MemoryGroup]:
 
 
 @pytest.fixture
-def queue(tmp_path: Path, make_clip) -> Queue:  # type: ignore[no-untyped-def]
+def queue(tmp_path: Path, make_clip, ffmpeg_path: str, monkeypatch: pytest.MonkeyPatch) -> Queue:  # type: ignore[no-untyped-def]
     """An output folder without jobs, beside a folder of 720p clips."""
+    monkeypatch.setenv("PYPROCESSOR_FFMPEG", slow_ffmpeg(tmp_path / "slow", ffmpeg_path, READ_RATE))
     for number in range(CLIPS):
         make_clip(tmp_path / "in" / f"clip-{number}.mp4", seconds=CLIP_SECONDS, size="1280x720", audio=None)
     (tmp_path / "profile.yaml").write_text(MEMORY_PROFILE)

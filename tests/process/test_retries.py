@@ -20,6 +20,7 @@ from pyprocessor.models import BatchSettings, JobState, OutcomeKind, Profile, jo
 from pyprocessor.profiles import load
 from tests.process.engines import Undertaking
 from tests.process.runs import Recorder, request, rows, run
+from tests.process.steered import slow_ffmpeg
 from tests.waiting import until
 
 patched = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
@@ -157,10 +158,11 @@ def test_an_inspection_that_stalls_is_tried_by_so_many_runs(
 
 
 @pytest.mark.long
-def test_a_crash_of_an_earlier_run_counts(tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
+def test_a_crash_of_an_earlier_run_counts(tmp_path: Path, ffmpeg_path: str, make_clip) -> None:  # type: ignore[no-untyped-def]
     """A process dies over a file, the run is killed, and the process of the next run dies too: that makes two."""
-    make_clip(tmp_path / "in" / "one.mp4", seconds=20.0, size="640x360", audio=None)
+    make_clip(tmp_path / "in" / "one.mp4", seconds=3.0, audio=None)
     undertaking = Undertaking(tmp_path / "in", tmp_path / "out", "forkserver", errors={"retry_delay_seconds": 0.05})
+    undertaking.tool_path = slow_ffmpeg(tmp_path / "slow", ffmpeg_path, 0.5)
     try:
         undertaking.start()
         os.kill(undertaking.encoding()[0].worker.pid, signal.SIGSEGV)

@@ -16,6 +16,7 @@ from pyprocessor.models import JobState, OutcomeKind
 from tests.long import long_after
 from tests.process.engines import Undertaking, alive
 from tests.process.runs import published, rows
+from tests.process.steered import slow_ffmpeg
 from tests.waiting import until
 
 if os.name != "posix":
@@ -36,16 +37,24 @@ def undertake(tmp_path: Path) -> Iterator[Callable[..., Undertaking]]:
         undertaking.end()
 
 
+@pytest.fixture
+def slow(tmp_path: Path, ffmpeg_path: str) -> str:
+    """An ffmpeg that reads two seconds of film in four."""
+    return slow_ffmpeg(tmp_path / "slow", ffmpeg_path, 0.5)
+
+
 @long_after(1, "method", ["forkserver", "spawn"])
 def test_a_batch_process_that_was_stopped_is_given_up_on(
     method: str,
     undertake: Callable[..., Undertaking],
+    slow: str,
     tmp_path: Path,
     make_clip,  # type: ignore[no-untyped-def]
 ) -> None:
     """It is ended with its ffmpegs, its jobs are charged as stalled and done by another, and it publishes nothing."""
-    make_clip(tmp_path / "in" / "one.mp4", seconds=10.0, size="640x360", audio=None)
-    undertaking = undertake(method, errors={"retry_delay_seconds": 0.05, "worker_silence_seconds": 15.0})
+    make_clip(tmp_path / "in" / "one.mp4", seconds=3.0, audio=None)
+    errors = {"retry_delay_seconds": 0.05, "worker_silence_seconds": 15.0}
+    undertaking = undertake(method, errors=errors, tool_path=slow)
     undertaking.start()
     (attempt,) = undertaking.encoding()
     os.kill(attempt.worker.pid, signal.SIGSTOP)
@@ -129,12 +138,13 @@ def at_rest(process: psutil.Process) -> bool:
 @pytest.mark.long
 def test_an_engine_that_was_stopped_gives_nobody_up(
     undertake: Callable[..., Undertaking],
+    slow: str,
     tmp_path: Path,
     make_clip,  # type: ignore[no-untyped-def]
 ) -> None:
     """Stopped with all its processes for longer than their silence may last, as a machine that sleeps: they go on."""
-    make_clip(tmp_path / "in" / "one.mp4", seconds=10.0, size="640x360", audio=None)
-    undertaking = undertake("spawn", errors={"worker_silence_seconds": 12.0, "stall_seconds": 12.0})
+    make_clip(tmp_path / "in" / "one.mp4", seconds=3.0, audio=None)
+    undertaking = undertake("spawn", errors={"worker_silence_seconds": 12.0, "stall_seconds": 12.0}, tool_path=slow)
     undertaking.start()
     undertaking.encoding()
     processes = undertaking.processes()
@@ -154,12 +164,13 @@ def test_an_engine_that_was_stopped_gives_nobody_up(
 @pytest.mark.long
 def test_a_stopped_process_of_a_killed_run_is_ended_by_the_next_one(
     undertake: Callable[..., Undertaking],
+    slow: str,
     tmp_path: Path,
     make_clip,  # type: ignore[no-untyped-def]
 ) -> None:
     """It does not see its pipe close; so it is known by pid and start time, and gone before its job is begun again."""
-    make_clip(tmp_path / "in" / "one.mp4", seconds=10.0, size="640x360", audio=None)
-    undertaking = undertake("forkserver")
+    make_clip(tmp_path / "in" / "one.mp4", seconds=3.0, audio=None)
+    undertaking = undertake("forkserver", tool_path=slow)
     undertaking.start()
     (attempt,) = undertaking.encoding()
     os.kill(attempt.worker.pid, signal.SIGSTOP)

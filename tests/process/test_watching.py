@@ -23,6 +23,7 @@ from pyprocessor.models import JobState, ScheduleSettings, WatchSettings
 from pyprocessor.profiles import load
 from tests.acceptance.command import COMMAND
 from tests.process.runs import Recorder, published, request, rows, run_in_thread, states
+from tests.process.steered import slow_ffmpeg
 from tests.waiting import DEADLINE_SECONDS, until
 
 OFTEN = {"PYPROCESSOR_WATCH_POLL_SECONDS": "0.5"}
@@ -88,6 +89,12 @@ class Watcher:
 
 
 Start = Callable[..., Watcher]
+
+
+@pytest.fixture
+def slowly(tmp_path: Path, ffmpeg_path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read films no faster than they play, so that they are found at work."""
+    monkeypatch.setenv("PYPROCESSOR_FFMPEG", slow_ffmpeg(tmp_path / "slow", ffmpeg_path, 1.0))
 
 
 @pytest.fixture
@@ -201,15 +208,19 @@ def test_a_folder_that_goes_and_comes_back_is_waited_for(start: Start, tmp_path:
     assert attempts(tmp_path / "out") == 3
 
 
-def test_after_a_kill_the_same_command_goes_on(start: Start, tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.usefixtures("slowly")
+def test_after_a_kill_the_same_command_goes_on(  # type: ignore[no-untyped-def]
+    start: Start, tmp_path: Path, make_clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Killed in the middle of a file: nothing is left running, the rerun does the rest, finished ones only once."""
     make_clip(tmp_path / "in" / "a.mp4")
     first = start()
     first.until_made("a.mp4")
-    make_clip(tmp_path / "in" / "long.mp4", seconds=60.0, size="640x360")
+    make_clip(tmp_path / "in" / "long.mp4", seconds=10.0)
     until(lambda: JobState.RUNNING in states(tmp_path / "out").values(), lambda: first.said)
     first.end(signal.SIGKILL, -signal.SIGKILL)
     assert published(tmp_path / "out") == {"a.mp4"}
+    monkeypatch.delenv("PYPROCESSOR_FFMPEG")
     second = start()
     second.until_made("a.mp4", "long.mp4")
     second.until_said("(1 file made, 0 failed)")
@@ -231,10 +242,11 @@ def test_a_watcher_process_that_is_killed_is_replaced(start: Start, tmp_path: Pa
     assert attempts(tmp_path / "out") == 3
 
 
+@pytest.mark.usefixtures("slowly")
 @pytest.mark.long
 def test_a_stop_in_the_middle_of_a_file_is_taken_up_by_the_next_run(start: Start, tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
     """Exit code 143, no partial output, no process left."""
-    make_clip(tmp_path / "in" / "long.mp4", seconds=60.0, size="640x360")
+    make_clip(tmp_path / "in" / "long.mp4", seconds=10.0)
     watcher = start("--verbose", "--grace", "0")
     watcher.until_said("Started: long.mp4")
     watcher.end(signal.SIGTERM, 143)
@@ -242,10 +254,11 @@ def test_a_stop_in_the_middle_of_a_file_is_taken_up_by_the_next_run(start: Start
     assert os.listdir(tmp_path / "out" / ".pyprocessor" / "partial") == []
 
 
+@pytest.mark.usefixtures("slowly")
 @pytest.mark.long
 def test_a_file_that_changes_while_it_is_being_done_is_done_again(start: Start, tmp_path: Path, make_clip) -> None:  # type: ignore[no-untyped-def]
     """What is made in the end is made of what lies there in the end, and its name was never given to anything else."""
-    make_clip(tmp_path / "in" / "a.mp4", seconds=60.0, size="640x360")
+    make_clip(tmp_path / "in" / "a.mp4", seconds=10.0)
     watcher = start("--verbose")
     watcher.until_said("Started: a.mp4")
     make_clip(tmp_path / "in" / "a.mp4", seconds=2.0)
@@ -259,6 +272,7 @@ def test_a_file_that_changes_while_it_is_being_done_is_done_again(start: Start, 
     assert row.produced.frames == 50
 
 
+@pytest.mark.usefixtures("slowly")
 @pytest.mark.long
 def test_a_watcher_process_that_hangs_is_told_and_holds_nothing_up(
     tmp_path: Path,
@@ -269,7 +283,7 @@ def test_a_watcher_process_that_hangs_is_told_and_holds_nothing_up(
     monkeypatch.setattr(watching, "SILENCE_SECONDS", 5.0)
     profile = load("fast", environment={}).profile
     profile = replace(profile, watch=WatchSettings(0.5), scan=replace(profile.scan, min_age_seconds=0.5))
-    make_clip(tmp_path / "in" / "a.mp4", seconds=30.0, size="640x360")
+    make_clip(tmp_path / "in" / "a.mp4", seconds=10.0)
     recorder = Recorder()
     asked = request(tmp_path / "in", tmp_path / "out", profile=profile, watch=True, limit=2)
 

@@ -22,7 +22,7 @@ ODD_NAMES = (
     b"bytes-\xff\xfe/\xf0\x9f\x8e\xac film.mkv",
     b"bytes-\xff\xfe/tab\there.mov",
 )
-SIZES = ("320x180", "480x270", "640x360")
+SIZES = ("160x90", "240x136", "320x180")
 WORKERS = 2
 
 

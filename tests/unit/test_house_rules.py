@@ -67,6 +67,7 @@ MAY_IMPORT: dict[str, list[str]] = {
     "report": ["journal", "frames", *LIBRARY],
     "cli": [*BELOW_ENGINE, "engine", "report", *DOORS],
     **{door: [*BELOW_ENGINE, "engine"] for door in DOORS},
+    "services": ["taskqueue", *BELOW_ENGINE, "engine"],
 }
 """The table of the design. A room may import itself, and anyone may ask the package for its version."""
 
@@ -80,6 +81,7 @@ ONLY_IN: dict[str, list[str]] = {
     "psutil": ["system/"],
     "av": ["inspect/", "containers/", "frames/", "cli/doctor.py"],  # the last only tells whether it loads
     "numpy": ["microbatch/", "frames/", "speech/whisper_backend.py"],
+    "cloudpickle": ["services/handlers.py"],
     "charset_normalizer": ["containers/charsets.py"],
     "httpx": ["net/"],
     "yt_dlp": ["net/youtube.py", "cli/doctor.py"],  # the last only asks what it may use
@@ -107,6 +109,7 @@ MAY_CATCH_ALL = [
     "workers/worker.py",
     "workers/attempts.py",
     "workers/call_main.py",
+    "workers/answering.py",
     "intake/inspector.py",
     "intake/details.py",
     "intake/submission_preview.py",
@@ -119,6 +122,7 @@ MAY_CATCH_ALL = [
     "taskqueue/telling.py",
     "tasks/chunk_processors.py",
     "tasks/registry.py",
+    "microbatch/batches.py",
     "microbatch/lanes.py",
     "microbatch/recording.py",
 ]

@@ -98,6 +98,15 @@ def test_the_order_is_that_of_sorting() -> None:
     assert taken == [one.item for one in sorted(items)]
 
 
+def test_the_oldest_item_is_not_the_next_one() -> None:
+    """How long a batch waits counts from when it came, however urgent the others are."""
+    queue = ItemQueue(100)
+    for at, priority in ((1.0, BatchPriority.LOW), (2.0, BatchPriority.CRITICAL), (3.0, BatchPriority.LOW)):
+        queue.put("a", item(f"{at}", at, priority))
+    ((_, bucket, first),) = queue.arrays()
+    assert (first.item, bucket.oldest()) == ("2.0", 1.0)
+
+
 @pytest.mark.parametrize(
     ("strategy", "rows", "now", "hurry", "expected"),
     [

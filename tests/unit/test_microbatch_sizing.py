@@ -92,7 +92,7 @@ def test_items_that_do_not_come_end_the_trial_of_a_larger_size() -> None:
     for _ in range(200):
         used.append(controller.size)
         rows = min(5, controller.size)
-        controller.succeeded(rows, 0.1 + 0.0001 * rows)
+        controller.succeeded(rows, 0.1 + 0.0001 * rows, is_full=rows >= controller.size)
     assert used[-1] <= 8
 
 
@@ -119,7 +119,7 @@ def test_the_size_is_always_within_its_bounds(least: int, more: int, searches: b
     for move in what:
         match move:
             case ("batch", seconds, rows):
-                controller.succeeded(min(rows, controller.size), seconds)
+                controller.succeeded(min(rows, controller.size), seconds, is_full=rows >= controller.size)
             case ("fail",):
                 controller.failed()
             case ("grow", may_grow):
@@ -128,3 +128,13 @@ def test_the_size_is_always_within_its_bounds(least: int, more: int, searches: b
                 controller.set(size)
         assert least <= controller.size <= least + more
         assert controller.expected_seconds(3) >= 0
+
+
+@pytest.mark.parametrize("rows", [3, 5])
+def test_the_size_is_found_though_items_of_several_rows_do_not_fill_it(rows: int) -> None:
+    """A batch is as many of them as go into the size."""
+    controller = SizeController(1, 64, 8)
+    for _ in range(400):
+        count = max(rows, controller.size // rows * rows)
+        controller.succeeded(count, 0.1 + 0.0001 * count)
+    assert controller.size == 64

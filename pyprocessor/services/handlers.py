@@ -1,0 +1,106 @@
+"""Who answers requests: a function by its name, one that is sent as it is, a task, or a chat API?"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import reduce
+from importlib import import_module
+from typing import Any
+
+from pyprocessor.errors import JobError, UsageError
+from pyprocessor.models.extras import check_installed
+from pyprocessor.tasks.enhance import ChatBackend, Enhancing
+from pyprocessor.tasks.params import params_as
+from pyprocessor.tasks.registry import offered
+from pyprocessor.workers.requests import BatchRequest
+
+MOST_PICKLED_BYTES = 256 << 10
+HandlerGiven = Callable[[BatchRequest], Any] | str | Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """A handler as a job takes it."""
+
+    name: str
+    """Tells handlers apart: no two that answer differently have one."""
+    document: Mapping[str, Any]
+    """For `workers/answering`; empty where it is a task."""
+    task: str = ""
+
+
+def handler_of(given: HandlerGiven) -> Handler:
+    """Return the handler that a caller names. Raises UsageError.
+
+    A function, its name as `module:function`, the name of a task, or the fields of a chat API as the task `enhance` has
+    them (`url`, `model`, `key_from`, ...; None: all as they are by default there).
+    """
+    if given is None or isinstance(given, Mapping):
+        return _chat(given or {})
+    if isinstance(given, str):
+        if ":" in given:
+            _named(given)
+            return Handler(given, {"function": given})
+        offered(given)
+        return Handler(given, {}, given)
+    if not callable(given):
+        raise UsageError(f"handler is {given!r}, but has to be a function, a name, or the fields of a chat API.")
+    name = f"{getattr(given, '__module__', '')}:{getattr(given, '__qualname__', '')}"
+    by_name = not name.startswith("__main__:") and "<" not in name and not name.endswith(":")
+    if by_name and _named(name) is given:
+        return Handler(name, {"function": name})
+    return _pickled(given, name)
+
+
+def _named(name: str) -> Any:
+    module, _, path = name.partition(":")
+    if module == "__main__":
+        raise UsageError(
+            f"The handler {name} lies in your script, which other processes do not run; give the function."
+        )
+    try:
+        found = reduce(getattr, path.split("."), import_module(module))
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UsageError(f"The handler {name} cannot be found: {error}.") from error
+    if not callable(found):
+        raise UsageError(f"The handler {name} is no function.")
+    return found
+
+
+def _pickled(given: Callable[[BatchRequest], Any], name: str) -> Handler:
+    try:
+        check_installed("services", f"The handler {name} cannot be imported by its name; to send it as it is")
+    except JobError as error:
+        raise UsageError(str(error)) from None
+    import hashlib
+    import pickle
+
+    import cloudpickle
+
+    try:
+        data: bytes = cloudpickle.dumps(given)
+    except (pickle.PicklingError, TypeError) as error:
+        raise UsageError(f"The handler {name} cannot be sent to another process: {error}.") from error
+    if len(data) > MOST_PICKLED_BYTES:
+        what = f"The handler {name} holds {len(data):,} bytes, of {MOST_PICKLED_BYTES:,} that can be sent"
+        raise UsageError(f"{what}; let it read its data from a file, and put it into a module.")
+    digest = hashlib.sha256(data).hexdigest()
+    return Handler(f"{name} {digest[:16]}", {"pickled": base64.b64encode(data).decode("ascii")})
+
+
+def _chat(fields: Mapping[str, Any]) -> Handler:
+    try:
+        asked = params_as(Enhancing, fields)
+    except JobError as error:
+        raise UsageError(f"handler: {error}") from None
+    service: ChatBackend = asked.services[0]
+    document = {
+        "url": service.url,
+        "model": service.model,
+        "key_from": service.key_from,
+        "temperature": asked.temperature,
+        "timeout_seconds": asked.timeout_seconds,
+    }
+    return Handler(f"{service.called} {service.model} {service.url} {asked.temperature}", {"chat": document})

@@ -1,0 +1,309 @@
+"""How are the requests of a chunk answered by a handler, in the process that calls it?
+
+A function is called in a few threads, coroutines all at once. Each answer is written down as it comes
+(`publish/answers`), so that the end of the process costs only the requests that it had in hand.
+
+As `workers/call_main` it imports next to nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import os
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, is_dataclass
+from functools import partial, reduce
+from importlib import import_module
+from typing import Any
+
+from pyprocessor.errors import FailureKind, JobError
+from pyprocessor.publish.answers import AnswerLog
+from pyprocessor.workers.call_main import progress
+from pyprocessor.workers.requests import BatchRequest
+
+MOST_COROUTINES = 64
+"""At once in one process."""
+LONGEST_ERROR = 1000
+_ASYNC = 0x80
+"""`inspect.CO_COROUTINE`."""
+_KINDS = (
+    (TimeoutError, "timeout"),
+    (MemoryError, "memory"),
+    (ConnectionError, "connection"),
+    ((ValueError, TypeError), "validation"),
+)
+_KINDS_OF_JOBS = {
+    FailureKind.STALL: "timeout",
+    FailureKind.RESOURCE: "memory",
+    FailureKind.UNAVAILABLE: "connection",
+    FailureKind.BAD_INPUT: "validation",
+}
+"""What the failures of jobs are called here; the others by their own names."""
+_Handler = Callable[[BatchRequest], Any]
+
+
+def answer(
+    *,
+    handler: Mapping[str, Any],
+    requests: list[list[Any]],
+    log: str,
+    at_once: int,
+    timeout_seconds: float,
+    alone: bool,
+) -> None:
+    """Have requests answered, each a place in the chunk and the fields of a BatchRequest, and write that to the log.
+
+    Raises JobError where the handler cannot be found. Ends the process where a function hangs, once all is written.
+    """
+    call = _found(handler)
+    todo = [(place, BatchRequest(*fields)) for place, *fields in requests]
+    written = AnswerLog(log)
+    try:
+        if _is_async(call):
+            import asyncio
+
+            most = 1 if at_once == 1 else MOST_COROUTINES
+            asyncio.run(_all_at_once(call, todo, written, timeout_seconds, most, alone=alone))
+        else:
+            _Threads(call, todo, written, timeout_seconds, alone=alone).run(at_once)
+    finally:
+        written.close()
+
+
+def failure(kind: str, text: str, seconds: float = 0.0) -> dict[str, Any]:
+    """Return the answer to a request that failed."""
+    return {"error": _sentence(text), "kind": kind, "seconds": round(seconds, 6)}
+
+
+def _sentence(text: str) -> str:
+    line = " ".join(text.split())
+    line = line if len(line) <= LONGEST_ERROR else f"{line[: LONGEST_ERROR - 3]}..."
+    return line if line.endswith((".", "!", "?")) else f"{line}."
+
+
+def failure_kind(kind: FailureKind | None) -> str:
+    """Return what the failure of a job is called where it is that of a request."""
+    return "unknown" if kind is None else _KINDS_OF_JOBS.get(kind, kind.value)
+
+
+class _Threads:
+    """Calls of a function in threads; the thread that made this one watches them."""
+
+    def __init__(
+        self,
+        call: _Handler,
+        todo: list[tuple[int, BatchRequest]],
+        log: AnswerLog,
+        timeout_seconds: float,
+        *,
+        alone: bool,
+    ) -> None:
+        self._call = call
+        self._left = deque(todo)
+        self._count = len(todo)
+        self._log = log
+        self._timeout_seconds = timeout_seconds
+        self._alone = alone
+        self._running: dict[int, float] = {}
+        """Places, and since when; guarded by `_changed`."""
+        self._changed = threading.Condition()
+        self._threads = 0
+        self._hung = 0
+        self._error: BaseException | None = None
+
+    def run(self, at_once: int) -> None:
+        self._threads = min(at_once, self._count)
+        for _ in range(self._threads):
+            threading.Thread(target=self._work, daemon=True).start()
+        with self._changed:
+            while self._threads > self._hung:
+                oldest = min(self._running.values(), default=None)
+                left = None if oldest is None else max(0.0, oldest + self._timeout_seconds - time.monotonic())
+                self._changed.wait(1.0 if left is None else min(left, threading.TIMEOUT_MAX))
+                self._give_up_late()
+        if self._error is not None:
+            raise self._error
+        if self._hung:
+            # Threads cannot be ended, and what hangs in one would go on beside the requests that follow.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(1)
+
+    def _give_up_late(self) -> None:
+        now = time.monotonic()
+        for place in [place for place, began in self._running.items() if now - began >= self._timeout_seconds]:
+            seconds = now - self._running.pop(place)
+            self._log.answered(place, _late(self._timeout_seconds, seconds))
+            self._hung += 1
+            self._left.clear()  # those are answered by the next process
+
+    def _work(self) -> None:
+        try:
+            while self._left:
+                try:
+                    place, request = self._left.popleft()
+                except IndexError:  # another thread took it
+                    break
+                with self._changed:
+                    self._running[place] = time.monotonic()
+                    self._log.begun(place, alone=self._alone)
+                found = _outcome(self._call, request)
+                with self._changed:
+                    if self._running.pop(place, None) is None:
+                        return  # given up meanwhile, and counted
+                    self._log.answered(place, found)
+                progress(self._count - len(self._left), self._count)
+        except BaseException as error:  # noqa: BLE001 - the log cannot be written: raised by `run`
+            self._error = error
+        with self._changed:
+            self._threads -= 1
+            self._changed.notify()
+
+
+def _is_async(call: Any) -> bool:
+    """Whether a function, a partial one, or the `__call__` of an object is async."""
+    call = getattr(call, "func", call)
+    code = getattr(call, "__code__", None) or getattr(type(call).__call__, "__code__", None)
+    return code is not None and bool(code.co_flags & _ASYNC)
+
+
+async def _all_at_once(
+    call: _Handler,
+    todo: list[tuple[int, BatchRequest]],
+    log: AnswerLog,
+    timeout_seconds: float,
+    most: int,
+    *,
+    alone: bool,
+) -> None:
+    import asyncio
+
+    gate = asyncio.Semaphore(most)
+    done = 0
+
+    async def one(place: int, request: BatchRequest) -> None:
+        nonlocal done
+        async with gate:
+            log.begun(place, alone=alone)
+            began = time.monotonic()
+            limit = asyncio.timeout(timeout_seconds if timeout_seconds < math.inf else None)
+            try:
+                async with limit:
+                    found = {**_answer_of(await call(request)), "seconds": _since(began)}
+            except Exception as error:  # noqa: BLE001 - the boundary: whatever a handler raises is its request's failure
+                seconds = time.monotonic() - began
+                found = _late(timeout_seconds, seconds) if limit.expired() else _failure_of(error, seconds)
+            log.answered(place, found)
+            done += 1
+            progress(done, len(todo))
+
+    async with asyncio.TaskGroup() as group:
+        for place, request in todo:
+            group.create_task(one(place, request))
+
+
+def _outcome(call: _Handler, request: BatchRequest) -> dict[str, Any]:
+    """Call a function; return its answer, or its failure."""
+    began, cpu_began = time.monotonic(), time.thread_time()
+    try:
+        found = _answer_of(call(request))
+        return {**found, "seconds": _since(began), "cpu": round(time.thread_time() - cpu_began, 6)}
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the boundary, as above
+        return _failure_of(error, time.monotonic() - began)
+
+
+def _since(began: float) -> float:
+    return round(time.monotonic() - began, 6)
+
+
+def _answer_of(value: Any) -> dict[str, Any]:
+    """Return what a handler answered as JSON: content, vector, metadata, or its own error. Raises TypeError."""
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
+    if isinstance(value, tuple) and len(value) == 2:
+        value = dict(zip(("content", "hrv_vector"), value, strict=True))
+    elif isinstance(value, str) or value is None:
+        value = {"content": value}
+    if not isinstance(value, Mapping):
+        raise _wrong_type(f"{type(value).__name__}")
+    content, vector, metadata = value.get("content"), value.get("hrv_vector"), value.get("metadata")
+    if value.get("success", True) is False or value.get("error"):
+        error = value.get("error") or "The handler says that it failed, and not why."
+        return {"error": _sentence(str(error)), "kind": _kind_of_text(str(error)), "metadata": metadata}
+    if not isinstance(content, str):
+        raise _wrong_type(f"{type(content).__name__} as its content")
+    if vector is not None:
+        vector = [float(number) for number in vector]
+        if not all(map(math.isfinite, vector)):
+            raise ValueError("The handler answered a vector with a number that is not finite.")
+    if metadata is not None and not isinstance(metadata, Mapping):
+        raise _wrong_type(f"{type(metadata).__name__} as its metadata")
+    json.dumps(metadata, allow_nan=False)  # whose error says what is no JSON
+    return {"content": content, "vector": vector, "metadata": metadata}
+
+
+def _wrong_type(what: str) -> TypeError:
+    return TypeError(
+        f"The handler answered {what}; it has to answer a text, a text and a vector, or a mapping with `content`."
+    )
+
+
+def _late(timeout_seconds: float, seconds: float) -> dict[str, Any]:
+    return failure("timeout", f"The handler did not answer within {timeout_seconds:g} s.", seconds)
+
+
+def _failure_of(error: BaseException, seconds: float) -> dict[str, Any]:
+    if isinstance(error, JobError):
+        return failure(failure_kind(error.kind), str(error), seconds)
+    text = str(error)
+    kind = next((kind for kinds, kind in _KINDS if isinstance(error, kinds)), None) or _kind_of_text(text)
+    said = text if isinstance(error, TypeError) and text.startswith("The handler answered") else ""
+    return failure(kind, said or f"{type(error).__name__}{f': {text}' if text else ''}", seconds)
+
+
+def _kind_of_text(text: str) -> str:
+    """Return the kind of a failure of which only a text is known."""
+    words = text.lower()
+    for kind, signs in (
+        ("timeout", ("timeout", "timed out")),
+        ("memory", ("memory",)),
+        ("connection", ("connection", "network")),
+        ("profile", ("profile",)),
+        ("validation", ("invalid", "validation")),
+    ):
+        if any(sign in words for sign in signs):
+            return kind
+    return "unknown"
+
+
+def _found(handler: Mapping[str, Any]) -> _Handler:
+    if "chat" in handler:
+        return partial(_chat, handler["chat"])
+    if "pickled" in handler:
+        import pickle
+
+        found: Any = pickle.loads(base64.b64decode(handler["pickled"]))  # noqa: S301 - the caller's own function
+    else:
+        module, _, path = handler["function"].partition(":")
+        try:
+            found = reduce(getattr, path.split("."), import_module(module))
+        except (ImportError, AttributeError) as error:
+            raise JobError(
+                FailureKind.UNSUPPORTED, f"The handler {handler['function']} cannot be found: {error}."
+            ) from error
+    called: _Handler = found
+    return called
+
+
+async def _chat(service: Mapping[str, Any], request: BatchRequest) -> str:
+    """The handler that is there by default: a chat API."""
+    from pyprocessor.net.chat import complete
+
+    style = f"Answer in the style of this profile: {request.profile_name.replace('_', ' ')}."
+    return await complete([("system", style), ("user", request.prompt)], **service)
