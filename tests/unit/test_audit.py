@@ -16,13 +16,15 @@ from pyprocessor.cli.main import main
 from pyprocessor.engine.recovery import begin_run
 from pyprocessor.errors import ExitCode, FailureKind
 from pyprocessor.journal.journal import Journal
-from pyprocessor.models import Outcome, OutcomeKind, OutputFacts, Product, Source, Usage
+from pyprocessor.models import Outcome, OutcomeKind, OutputFacts, Product, Profile, Source, Usage
+from pyprocessor.models.run import RunRequest
 from pyprocessor.publish.receipts import Receipt, ReceiptWriter
 from pyprocessor.publish.seals import seal_at
 from pyprocessor.state.state_folder import prepare_state_folder
 from pyprocessor.system.own_process import user_name
 from tests.integration.journal_jobs import WORKER, a_job, begin, plan
 
+ARGUMENTS = "--input in --output out"
 Captured = pytest.CaptureFixture[str]
 
 
@@ -36,7 +38,7 @@ def output(tmp_path: Path) -> Path:
     assert seal is not None
     facts, job = OutputFacts(*seal), replace(a_job(b"film.mov", output=b"film.mp4"), tenant="studio", inputs=())
     with Journal.open(folder.path, wal=True) as journal:
-        begin_run(journal, folder, "--input in --output out")
+        begin_run(journal, folder, RunRequest((), bytes(tmp_path), Profile("test", "f"), "ffmpeg", ARGUMENTS))
         plan(journal, job)
         attempt = begin(journal, job)
         journal.grant(job.id, attempt, facts)
@@ -66,10 +68,10 @@ def exported(output: Path, capsys: Captured, *words: str) -> list[dict[str, Any]
 def test_the_trail_says_who_what_when_and_what_came_of_it(output: Path, capsys: Captured) -> None:
     """A record for the run, each attempt, each job that ended without one and each event, in the order of time."""
     records = exported(output, capsys)
-    assert sorted(one["record"] for one in records) == ["attempt", "attempt", "event", "job", "run"]
+    assert sorted(one["record"] for one in records) == ["attempt", "attempt", "event", "event", "job", "run"]
     assert [one["at"] for one in records] == sorted(one["at"] for one in records)
     for one in records:
-        assert (one["user"], one["program"]) == (user_name(), "--input in --output out")
+        assert (one["user"], one["program"]) == (user_name(), ARGUMENTS)
     film, bad = (one for one in records if one["record"] == "attempt")
     assert (film["tenant"], film["name"], film["settings"]) == ("studio", "film.mov", "profile-1")
     assert (film["outcome"], film["cpu_seconds"]) == ("succeeded", 3.5)
@@ -87,7 +89,7 @@ def test_a_table_for_spreadsheets(output: Path, capsys: Captured) -> None:
     """The same as CSV, in which nothing begins as a formula does."""
     assert main(["audit", "--output", str(output), "--format", "csv"]) == ExitCode.OK
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
-    assert len(rows) == 5
+    assert len(rows) == 6
     (bad,) = (row for row in rows if row["outcome"] == "failed")
     assert bad["text"] == "'=It is odd."
 
