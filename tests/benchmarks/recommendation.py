@@ -2,8 +2,9 @@
 
 Two mixes of clips that are made here: files of which memory lets one run at a time, and one long file among short ones,
 with parts switched off and batches of one file, which are given one thread each. What runs learn of costs is kept for
-the next ones. First with an ffmpeg that encodes at a fixed speed, so that the figure holds whatever else the machine
-does, then with one at full speed, for a machine that does nothing else. Some eight minutes on 2 cores.
+the next ones. First with an ffmpeg that encodes at a fixed speed, which little else on the machine disturbs, then with
+one at full speed, for a machine that does nothing else. On one that is full nothing is recommended. Some eight minutes
+on 2 cores.
 """
 
 from __future__ import annotations
