@@ -92,7 +92,10 @@ def rates(function: Callable[[Array], Array], items: list[Array]) -> tuple[float
 
 
 def latencies() -> Iterator[str]:
-    """Items that come at random times, at a third of what one-by-one calls would bear, and at all of it."""
+    """Items that come at random times, at a third of what one-by-one calls would bear, and at all of it.
+
+    By then the adaptive size has been found, and a fixed one is the largest.
+    """
     items = list(_RANDOM.random((4000, WIDTH), np.float32))
     began = time.perf_counter()
     for item in items:
@@ -100,7 +103,12 @@ def latencies() -> Iterator[str]:
     alone = (time.perf_counter() - began) / len(items)
     for strategy in ("adaptive", "fixed"):
         for share in (0.33, 1.0):
-            config = BatchProcessorConfig(max_batch_size=MOST, processing_strategy=strategy, batch_timeout=0.01)
+            config = BatchProcessorConfig(
+                initial_batch_size=MOST if strategy == "fixed" else 8,
+                max_batch_size=MOST,
+                processing_strategy=strategy,
+                batch_timeout=0.01,
+            )
             vary, waits, batches = random.Random(1), [], []
 
             def timed(batch: Array, batches: list[float] = batches) -> Array:
@@ -111,6 +119,8 @@ def latencies() -> Iterator[str]:
 
             with BatchProcessor(config) as processor:
                 processor.start(timed)
+                keep_in_flight(2 * items, processor.enqueue_predict)
+                batches.clear()
                 due = time.perf_counter()
                 for item in items:
                     due += vary.expovariate(share / alone)
