@@ -253,11 +253,11 @@ class Transitions:
     def _shed(self, job: RunningJob, outcome: Outcome, usage: Usage | None) -> None:
         """Queue a shed job again, with more memory and one thread, later alone; where that fails, too, fail the job."""
         if job.sheds >= (most := self._profile.throttling.max_sheds):
-            reason = f"It was ended {job.sheds + 1} times for want of memory, at last with nothing of ours beside it"
+            reason = f"It was ended {job.sheds + 1} times because memory ran short, at last with nothing of ours beside"
             if job.is_call:
-                reason += f", when it held {memory_size(_peak(usage))}; it takes more than there is."
+                reason += f" it, when it held {memory_size(_peak(usage))}; it takes more than there is."
             else:
-                reason += "; other programs leave too little. A faster preset or a smaller picture needs less."
+                reason += " it; other programs leave too little. A faster preset or a smaller picture needs less."
             self._finish(job, Outcome(OutcomeKind.FAILED, reason, FailureKind.RESOURCE), usage)
             return
         self._requeue(job, outcome, usage)

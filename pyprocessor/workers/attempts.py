@@ -48,7 +48,10 @@ LEASE_OVER = Outcome(
 )
 UNOPENED = "Error opening input file"
 """What ffmpeg prints of a source that it cannot open."""
-_OF_THE_SOURCE = (FailureKind.BAD_INPUT, FailureKind.UNSUPPORTED, FailureKind.STALL, FailureKind.CRASH)
+_OF_THE_SOURCE = (
+    *(FailureKind.BAD_INPUT, FailureKind.UNSUPPORTED, FailureKind.STALL, FailureKind.CRASH),
+    FailureKind.INFRASTRUCTURE,  # the output is not of the source that was inspected
+)
 """Failures that a source may cause while it is being replaced."""
 
 

@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -310,6 +311,24 @@ def test_a_source_that_changed_is_not_blamed(change: str, tmp_path: Path, make_c
     else:
         assert outcome.kind is OutcomeKind.SKIPPED
         assert "The source changed" in outcome.reason
+
+
+def test_a_shorter_film_in_the_sources_place_is_not_blamed(
+    tmp_path: Path, make_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of which a whole output is made, that lacks what was inspected before."""
+    source, other = make_clip(tmp_path / "in" / "clip.mp4", seconds=4.0), make_clip(tmp_path / "other.mp4", seconds=1.0)
+    begin = attempt.Attempt.begin
+
+    def replaced(self: attempt.Attempt, *given: Any) -> Any:
+        shutil.copyfile(other, source)
+        return begin(self, *given)
+
+    monkeypatch.setattr(attempt.Attempt, "begin", replaced)
+    recorder = Recorder()
+    run(request(tmp_path / "in", tmp_path / "out"), recorder, start_method="fork")
+    ((_, outcome, _),) = recorder.outcomes
+    assert (outcome.kind, "The source changed" in outcome.reason) == (OutcomeKind.SKIPPED, True)
 
 
 @pytest.mark.parametrize(("change", "told"), [("touched", "The source changed"), ("gone", "The source was removed")])
