@@ -65,7 +65,7 @@ def _prove(contact: Contact) -> ExitCode:
     with JournalReader.read_only(contact.folder) as journal:
         wrong = list(disagreements(journal, state_folder(contact.output)))
         jobs = journal.counts().succeeded
-    said = f"{count(len(wrong), 'thing')} of {count(jobs, 'job')} that succeeded do not agree."
+    said = f"{count(jobs, 'job')} succeeded; these disagreements were found: {len(wrong)}."
     if not wrong:
         said = f"Journal, receipts and files agree, of {count(jobs, 'job')} that succeeded."
     print_result("\n".join([*wrong, said]) + "\n")

@@ -154,4 +154,4 @@ def test_what_does_not_agree_is_named(output: Path, capsys: Captured, wrong: str
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
     assert words in lines[0]
-    assert lines[1] == "1 thing of 1 job that succeeded do not agree."
+    assert lines[1] == "1 job succeeded; these disagreements were found: 1."
