@@ -1,4 +1,4 @@
-"""What is recorded, logged and told of batches?"""
+"""Which figures and log lines do batches leave?"""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LOG_LEVELS = {Level.OK: logging.INFO, Level.WARNING: logging.WARNING, Level.CRI
 
 
 class MetricsCollector(Protocol):
-    """What is told of batches and of health."""
+    """Takes the figures of batches, memory and queue, for a program of yours."""
 
     def record_metric(self, name: str, value: float) -> None:
         """Take a number, from any thread; what this raises is logged once and stops nothing."""
@@ -73,5 +73,5 @@ class Recorder:
             for name, value in numbers.items():
                 self._metrics.record_metric(name, value)
         except Exception:  # noqa: BLE001 - it is the user's
-            LOGGER.exception("The metrics collector failed and is told nothing more")
+            LOGGER.exception("The metrics collector failed and is not called again")
             self._metrics = None

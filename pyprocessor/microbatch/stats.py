@@ -9,6 +9,8 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from pyprocessor.models.percentiles import percentile
+
 
 class BatchStats:
     """Figures over the last batches. Thread-safe; times are in seconds. Counts are of all time."""
@@ -86,8 +88,8 @@ class BatchStats:
             "avg_queue_time": _mean(self.queue_times),
             "avg_queue_length": _mean(self.queue_lengths),
             "avg_latency": _mean(self.latencies),
-            **{f"p{percent}_latency": _percentile(self.latencies, percent) for percent in (50, 95, 99)},
-            **{f"p{percent}_processing_time": _percentile(self.processing_times, percent) for percent in (50, 95, 99)},
+            **_percentiles("latency", self.latencies),
+            **_percentiles("processing_time", self.processing_times),
         }
 
     def _throughput(self) -> float:
@@ -102,7 +104,6 @@ def _mean(values: deque[float] | deque[int]) -> float:
     return math.fsum(values) / len(values) if values else 0.0
 
 
-def _percentile(values: Iterable[float], percent: float) -> float:
-    """Return the least value that so many percent of all are not above; 0 of none."""
+def _percentiles(name: str, values: Iterable[float]) -> dict[str, float]:
     ordered = sorted(values)
-    return ordered[max(0, math.ceil(percent / 100 * len(ordered)) - 1)] if ordered else 0.0
+    return {f"p{percent}_{name}": percentile(ordered, percent) for percent in (50, 95, 99)}

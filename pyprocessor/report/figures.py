@@ -17,7 +17,7 @@ from pyprocessor.report.wording import aligned, grid, local_time, rounded, wrapp
 
 COMPARED_VERSION = 1
 BUSY_PERCENT = 25.0
-"""Of the CPU: what other programs took is told where it is more."""
+"""Of the CPU: what other programs took is shown where it is more."""
 FEW = 3
 """Of so many files each is in view anyway: percentiles are left out."""
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pyprocessor.models.percentiles import percentile
 from pyprocessor.workers.requests import BatchResult
 
 NO_METRICS: Mapping[str, Any] = {
@@ -102,14 +103,9 @@ def _times(seconds: Sequence[float]) -> dict[str, float]:
         "min_time": ordered[0] if ordered else 0.0,
         "median_time": statistics.median(ordered) if ordered else 0.0,
         "max_time": ordered[-1] if ordered else 0.0,
-        **{f"p{percent}_time": _percentile(ordered, percent) for percent in (90, 95, 99)},
+        **{f"p{percent}_time": percentile(ordered, percent) for percent in (90, 95, 99)},
         "throughput": len(ordered) / total if total > 0 else 0.0,
     }
-
-
-def _percentile(ordered: Sequence[float], percent: int) -> float:
-    """The least value that so many percent of the values do not exceed."""
-    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)] if ordered else 0.0
 
 
 def _kind(result: BatchResult) -> str:

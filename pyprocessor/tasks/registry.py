@@ -38,7 +38,7 @@ _OURS = {
 OF_OTHERS = frozenset({"film-part", "sound-part", "process-chunk"})
 """Tasks that other jobs and commands make use of, and nobody submits."""
 OF_PROGRAMS = frozenset({"answer-requests"})
-"""Tasks that programs of ours add to a queue, and no document names: they are told paths, and what to call."""
+"""Tasks that only our own code adds to a queue: their params name paths and functions, which no file of jobs may do."""
 _EXTRAS = {
     "analyze": ("frames",),
     "download": ("download",),

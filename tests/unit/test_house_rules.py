@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, list[str]] = {
     "ffmpeg": ["system", *LIBRARY],
     "containers": LIBRARY,
     "inspect": ["containers", "ffmpeg", *LIBRARY],
-    "microbatch": ["system"],
+    "microbatch": ["system", *LIBRARY],
     "frames": ["microbatch", "inspect", "containers", "ffmpeg", *LIBRARY],
     "recipes": ["inspect", "containers", "ffmpeg", *LIBRARY],
     "publish": LIBRARY,
