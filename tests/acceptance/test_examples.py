@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import yaml
 
 from pyprocessor.errors import ExitCode
 from tests.acceptance.command import assert_plain, call
+from tests.conftest import ClipMaker
 from tests.installed import install_package
 from tests.integration import api_server, file_server
 from tests.process.runs import published
@@ -111,3 +113,17 @@ def test_the_task_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     shown = json.loads(call("jobs", "show", "talk", "--output", output, "--json").stdout)
     assert shown["result"] == {"quality": {"readable": 0.0}, "warnings": ["1 of 1 subtitles are too fast."]}
     assert json.loads((output / "talk.speed.json").read_text())["subtitles"][0]["speed"] == 80.0
+
+
+def test_the_python_of_the_readme(make_clip: ClipMaker, tmp_path: Path) -> None:
+    """All of it runs as it is shown, over one clip."""
+    (shown,) = re.findall(r"```python\n(.*?)```", (EXAMPLES.parents[1] / "README.md").read_text(), re.DOTALL)
+    program = tmp_path / "program.py"
+    program.write_text(f"{shown}\nimport asyncio\n\nasyncio.run(transcribe())\n")
+    make_clip(tmp_path / "talk.mp4", seconds=2.0, audio="aac")
+    ran = subprocess.run(
+        [sys.executable, program], cwd=tmp_path, capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert all(text in ran.stdout for text in ("'HELLO'", "'BYE'", "chunk_0000.mp4", "(1.0, ", "success_count=2"))
+    assert {"talk.16k.wav", "talk.txt", "talk.srt"} <= set(published(tmp_path / "Talks"))
