@@ -36,6 +36,8 @@ def read_answers(path: str) -> Answers:
             if "alone" in found:
                 begun[place] = None
                 alone[place] += found["alone"]
+            elif "given_back" in found:
+                begun.pop(place, None)
             else:
                 done.setdefault(place, found)
     open_ones = tuple(place for place in begun if place not in done)
@@ -52,6 +54,10 @@ class AnswerLog:
     def begun(self, place: int, *, alone: bool) -> None:
         """A request is begun, perhaps with no other beside."""
         self._write({"place": place, "alone": int(alone)})
+
+    def given_back(self, place: int) -> None:
+        """A request that was begun was not answered, through no fault of its own, and is begun again."""
+        self._write({"place": place, "given_back": True})
 
     def answered(self, place: int, answer: Mapping[str, Any]) -> None:
         """A request has its answer, which is JSON."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import reduce
@@ -11,7 +12,7 @@ from typing import Any
 
 from pyprocessor.errors import JobError, UsageError
 from pyprocessor.models.extras import check_installed
-from pyprocessor.tasks.enhance import ChatBackend, Enhancing
+from pyprocessor.tasks.enhance import Enhancing
 from pyprocessor.tasks.params import params_as
 from pyprocessor.tasks.registry import offered
 from pyprocessor.workers.requests import BatchRequest
@@ -29,6 +30,8 @@ class Handler:
     document: Mapping[str, Any]
     """For `workers/answering`; empty where it is a task."""
     task: str = ""
+    most_requests: int | None = None
+    """Of a chunk: those that a chat API with a limit takes at once; None for any number."""
 
 
 def handler_of(given: HandlerGiven) -> Handler:
@@ -95,12 +98,12 @@ def _chat(fields: Mapping[str, Any]) -> Handler:
         asked = params_as(Enhancing, fields)
     except JobError as error:
         raise UsageError(f"handler: {error}") from None
-    service: ChatBackend = asked.services[0]
-    document = {
-        "url": service.url,
-        "model": service.model,
-        "key_from": service.key_from,
-        "temperature": asked.temperature,
-        "timeout_seconds": asked.timeout_seconds,
-    }
-    return Handler(f"{service.called} {service.model} {service.url} {asked.temperature}", {"chat": document})
+    common = {"temperature": asked.temperature, "timeout_seconds": asked.timeout_seconds}
+    services = [
+        {"name": one.called, "url": one.url, "model": one.model, "key_from": one.key_from} for one in asked.services
+    ]
+    limits = [[one.called, one.per_minute, one.burst] for one in asked.services]
+    bursts = [one.burst for one in asked.services if one.per_minute is not None]
+    name = json.dumps([services, common], sort_keys=True)
+    document = {"chat": [{**one, **common} for one in services], "limits": limits}
+    return Handler(name, document, most_requests=min(bursts, default=None))

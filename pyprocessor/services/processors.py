@@ -83,7 +83,7 @@ class BatchProcessor:
         """One after the other, in their order."""
 
         def chunks(placed: Sequence[Placed]) -> Chunked:
-            return self._ranked(list(in_order(placed, self.batch_size, self._learned.seconds)))
+            return self._ranked(list(in_order(placed, self._most, self._learned.seconds)))
 
         return self._process(requests, chunks, one_by_one=True)
 
@@ -93,7 +93,7 @@ class BatchProcessor:
 
     def process_batch_chunked(self, requests: Sequence[BatchRequest]) -> list[BatchResult]:
         """In chunks of `batch_size` requests as they come."""
-        return self._process(requests, lambda placed: in_order(placed, self.batch_size, self._learned.seconds))
+        return self._process(requests, lambda placed: in_order(placed, self._most, self._learned.seconds))
 
     def process_batch_adaptive(self, requests: Sequence[BatchRequest]) -> list[BatchResult]:
         """Fewer than 10 one after the other, fewer than 100 in parallel, more in chunks."""
@@ -149,8 +149,13 @@ class BatchProcessor:
         self._remembered.extend(replace(result, content=None) for result in results)
         analysis.add_to_metrics(self.performance_metrics, results, seconds)
 
+    @property
+    def _most(self) -> int:
+        """Requests of a chunk."""
+        return min(self.batch_size, self._runner.handler.most_requests or self.batch_size)
+
     def _spread(self, placed: Sequence[Placed]) -> Chunked:
-        size = min(self.batch_size, max(1, -(-len(placed) // self.max_workers)))
+        size = min(self._most, max(1, -(-len(placed) // self.max_workers)))
         return in_order(placed, size, self._learned.seconds)
 
     def _ranked(self, chunks: list[tuple[list[Place], Chunk]]) -> Chunked:
@@ -197,7 +202,7 @@ class AdvancedBatchProcessor(BatchProcessor):
         return super().process_batch_adaptive(requests)
 
     def _balanced(self, placed: Sequence[Placed]) -> Chunked:
-        return by_cost(placed, self.batch_size, self.max_workers, self._learned.seconds)
+        return by_cost(placed, self._most, self.max_workers, self._learned.seconds)
 
 
 class OptimizedBatchProcessor(AdvancedBatchProcessor):
@@ -257,9 +262,9 @@ class OptimizedBatchProcessor(AdvancedBatchProcessor):
         for group in grouped(placed, self._group):
             if self.enable_load_balancing:
                 chunks = -(-self.max_workers * len(group) // len(placed))
-                yield from by_cost(group, self.batch_size, chunks, self._learned.seconds)
+                yield from by_cost(group, self._most, chunks, self._learned.seconds)
             else:
-                yield from in_order(group, self.batch_size, self._learned.seconds)
+                yield from in_order(group, self._most, self._learned.seconds)
 
     def _group(self, request: BatchRequest) -> Hashable:
         """What requests of one chunk have in common."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pyprocessor.errors import FailureKind, JobError
-from pyprocessor.models import Cost, CostFeatures, InputLimits, Source
+from pyprocessor.models import Backend, Cost, CostFeatures, InputLimits, Source
 from pyprocessor.publish.answers import AnswerLog, Answers, read_answers
 from pyprocessor.tasks.base import Call, Done, Plan, Returned, Steps, Work
 from pyprocessor.tasks.params import params_as
@@ -84,7 +84,7 @@ class Asked:
     """A chunk of requests, and who answers them."""
 
     handler: Mapping[str, Any]
-    """As `workers/answering` takes it: `function`, `pickled` or `chat`."""
+    """As `workers/answering` takes it, with `function` or `pickled`; or all APIs for its `chat`, and their `limits`."""
     requests: tuple[tuple[str, str, str, str, Mapping[str, Any] | None], ...]
     """The fields of a BatchRequest each."""
     log: str
@@ -113,10 +113,15 @@ class AnswerRequests:
     def plan(self, params: Any, inputs: tuple[Source, ...], found: None, output: bytes) -> Plan:  # noqa: ARG002
         asked = params_as(Asked, params)
         cost = Cost(asked.predicted_cpu_seconds, _MEMORY_BYTES, 0, wait_seconds=asked.predicted_wait_seconds)
-        return Plan(cost=CostFeatures(self.name, _affinity(asked), given=cost))
+        backends = tuple(Backend(*limit) for limit in asked.handler.get("limits", ()))
+        features = CostFeatures(self.name, _affinity(asked), given=cost)
+        return Plan(cost=features, backends=backends, requests=len(asked.requests))
 
     def run(self, work: Work) -> Steps:
         asked = params_as(Asked, work.params)
+        handler = asked.handler
+        if "chat" in handler:
+            handler = {"chat": next(one for one in handler["chat"] if one["name"] == work.backend)}
         log = AnswerLog(asked.log)
         last: JobError | None = None
         try:
@@ -126,7 +131,7 @@ class AnswerRequests:
                     log.answered(suspect, _ended_its_process(last, answers.alone[suspect]))
                     continue
                 try:
-                    yield _call(asked, answers, suspect)
+                    yield _call(asked, handler, answers, suspect)
                 except JobError as error:
                     if error.kind not in _OF_A_PROCESS or read_answers(asked.log) == answers:
                         raise
@@ -137,13 +142,13 @@ class AnswerRequests:
         return Done(result={"answered": len(answers.done) - failed, "failed": failed})
 
 
-def _call(asked: Asked, answers: Answers, suspect: int | None) -> Call:
+def _call(asked: Asked, handler: Mapping[str, Any], answers: Answers, suspect: int | None) -> Call:
     """The call for what is not answered yet, or for a request that is to be tried alone."""
     places = [place for place in range(len(asked.requests)) if place not in answers.done]
     if suspect is not None:
         places = [suspect]
     arguments = {
-        "handler": asked.handler,
+        "handler": handler,
         "requests": [[place, *asked.requests[place]] for place in places],
         "log": asked.log,
         "at_once": asked.at_once,

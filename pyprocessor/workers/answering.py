@@ -59,7 +59,8 @@ def answer(
 ) -> None:
     """Have requests answered, each a place in the chunk and the fields of a BatchRequest, and write that to the log.
 
-    Raises JobError where the handler cannot be found. Ends the process where a function hangs, once all is written.
+    Raises JobError where the handler cannot be found, and where a chat API cannot be asked: then what it did not answer
+    is left. Ends the process where a function hangs, once all is written.
     """
     call = _found(handler)
     todo = [(place, BatchRequest(*fields)) for place, *fields in requests]
@@ -69,7 +70,7 @@ def answer(
             import asyncio
 
             most = 1 if at_once == 1 else MOST_COROUTINES
-            asyncio.run(_all_at_once(call, todo, written, timeout_seconds, most, alone=alone))
+            asyncio.run(_all_at_once(call, todo, written, timeout_seconds, most, alone=alone, leaves="chat" in handler))
         else:
             _Threads(call, todo, written, timeout_seconds, alone=alone).run(at_once)
     finally:
@@ -181,15 +182,20 @@ async def _all_at_once(
     most: int,
     *,
     alone: bool,
+    leaves: bool,
 ) -> None:
+    """Call coroutines. With `leaves`, what raised JobError as UNAVAILABLE is left, with what was not begun."""
     import asyncio
 
     gate = asyncio.Semaphore(most)
     done = 0
+    unavailable: JobError | None = None
 
     async def one(place: int, request: BatchRequest) -> None:
-        nonlocal done
+        nonlocal done, unavailable
         async with gate:
+            if unavailable is not None:
+                return
             log.begun(place, alone=alone)
             began = time.monotonic()
             limit = asyncio.timeout(timeout_seconds if timeout_seconds < math.inf else None)
@@ -197,6 +203,10 @@ async def _all_at_once(
                 async with limit:
                     found = {**_answer_of(await call(request)), "seconds": _since(began)}
             except Exception as error:  # noqa: BLE001 - the boundary: whatever a handler raises is its request's failure
+                if leaves and isinstance(error, JobError) and error.kind is FailureKind.UNAVAILABLE:
+                    log.given_back(place)
+                    unavailable = error
+                    return
                 seconds = time.monotonic() - began
                 found = _late(timeout_seconds, seconds) if limit.expired() else _failure_of(error, seconds)
             log.answered(place, found)
@@ -206,6 +216,8 @@ async def _all_at_once(
     async with asyncio.TaskGroup() as group:
         for place, request in todo:
             group.create_task(one(place, request))
+    if unavailable is not None:
+        raise unavailable
 
 
 def _outcome(call: _Handler, request: BatchRequest) -> dict[str, Any]:
@@ -306,4 +318,5 @@ async def _chat(service: Mapping[str, Any], request: BatchRequest) -> str:
     from pyprocessor.net.chat import complete
 
     style = f"Answer in the style of this profile: {request.profile_name.replace('_', ' ')}."
-    return await complete([("system", style), ("user", request.prompt)], **service)
+    asked = {name: value for name, value in service.items() if name != "name"}
+    return await complete([("system", style), ("user", request.prompt)], **asked)
