@@ -197,7 +197,7 @@ async def _all_at_once(
             try:
                 async with limit:
                     found = {**_answer_of(await call(request)), "seconds": _since(began)}
-            except BaseException as error:  # noqa: BLE001 - the boundary: whatever it raises is its request's failure
+            except BaseException as error:  # the boundary: whatever a handler raises is its request's failure
                 task = asyncio.current_task()
                 if task is not None and task.cancelling():
                     raise  # the log cannot be written
@@ -298,7 +298,7 @@ def _found(handler: Mapping[str, Any]) -> _Handler:
         else:
             module, _, path = handler["function"].partition(":")
             found = reduce(getattr, path.split("."), import_module(module))
-    except Exception as error:  # noqa: BLE001 - the boundary: modules of others run as they are imported
+    except Exception as error:  # modules of others run as they are imported
         what = f"The handler {handler.get('function', '')}".rstrip()
         raised = f"{type(error).__name__}: {text_of(error)}"
         raise JobError(FailureKind.UNSUPPORTED, _sentence(f"{what} cannot be loaded: {raised}")) from error
