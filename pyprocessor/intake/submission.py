@@ -36,6 +36,8 @@ FIELDS = (
 MAX_PROBLEMS = 20
 """So many are listed."""
 MAX_KEY_CHARACTERS = 500
+MAX_NESTED = 100
+"""Levels of values within values: some hundreds more, and they could not be sent to a process."""
 _MAX_WHOLE = 1 << 53
 """Whole numbers beyond it are not the same in every reader of JSON."""
 
@@ -203,6 +205,9 @@ class _Entry:
             self.params = json.dumps(params, sort_keys=True, separators=(",", ":"), allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
             self.wrong("params", f"cannot be written as JSON: {error}")
+            return
+        if is_too_deep(params):
+            self.wrong("params", f"holds values that are nested more than {MAX_NESTED} deep")
 
     def _read_inputs(self, inputs: object) -> None:
         if not isinstance(inputs, list | tuple):
@@ -306,6 +311,20 @@ class _Entry:
             **self.rest,
         )
         return Submission(job, self.params)
+
+
+def is_too_deep(value: object, most: int = MAX_NESTED) -> bool:
+    """Whether JSON holds values within values at more than so many levels."""
+    level = [value]
+    while level and most >= 0:
+        level = [
+            item
+            for one in level
+            if isinstance(one, Mapping | list | tuple)
+            for item in (one.values() if isinstance(one, Mapping) else one)
+        ]
+        most -= 1
+    return bool(level)
 
 
 def _look_at_files(entries: Sequence[_Entry]) -> None:

@@ -118,4 +118,4 @@ def bytes_of(request: BatchRequest) -> int:
     size = sum(map(len, texts))
     if not metadata and size < _SMALL:
         return size * _MOST_ESCAPED + _AROUND_BYTES
-    return len(json.dumps(request.fields, allow_nan=False))
+    return len(json.dumps(request.fields, allow_nan=False, sort_keys=True))  # as it is known by

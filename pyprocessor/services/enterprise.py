@@ -7,11 +7,12 @@ import json
 import os
 import time
 from collections import Counter, deque
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from pyprocessor.errors import OutputUnwritable
 from pyprocessor.models.wording import utc
+from pyprocessor.services.given import listed, settings_of
 from pyprocessor.services.processors import OptimizedBatchProcessor
 from pyprocessor.services.rate_limiter import RateLimiter
 from pyprocessor.workers.requests import BatchRequest, BatchResult
@@ -37,10 +38,11 @@ class EnterpriseBatchProcessor(OptimizedBatchProcessor):
     """
 
     def __init__(self, **settings: Any) -> None:
-        """`settings` are keywords of OptimizedBatchProcessor and of `enterprise_config`. Raises UsageError."""
-        self.enterprise_config: dict[str, Any] = {
-            name: settings.pop(name, default) for name, default in ENTERPRISE.items()
-        }
+        """`settings` are keywords of OptimizedBatchProcessor and of `enterprise_config`.
+
+        Raises UsageError or OutputUnwritable, and ValueError for a rate of 0.
+        """
+        self.enterprise_config = settings_of(settings, ENTERPRISE)
         super().__init__(**settings)
         config = self.enterprise_config
         self.rate_limiter = RateLimiter(config["rate_limit_requests"], config["rate_limit_window"])
@@ -55,11 +57,12 @@ class EnterpriseBatchProcessor(OptimizedBatchProcessor):
             "by_tenant": {},
         }
 
-    def process_batch_enterprise(self, requests: Sequence[BatchRequest]) -> list[BatchResult]:
+    def process_batch_enterprise(self, requests: Iterable[BatchRequest]) -> list[BatchResult]:
         """In their order. Raises ValueError, with the numbers, where a limit is passed: then nothing is done.
 
         Where the rate allows no more, this waits.
         """
+        requests = listed(requests)
         try:
             self._check_limits(requests)
         except ValueError as error:
@@ -81,7 +84,7 @@ class EnterpriseBatchProcessor(OptimizedBatchProcessor):
         if len(requests) > most:
             raise ValueError(f"The batch has {len(requests):,} requests, of {most:,} that are allowed.")
         most = self.enterprise_config["max_requests_per_tenant"]
-        for tenant, count in Counter(request.tenant for request in requests).items():
+        for tenant, count in Counter(str(request.tenant) for request in requests).items():
             if count > most:
                 raise ValueError(f"The tenant {tenant!r} has {count:,} requests in it, of {most:,} that are allowed.")
 
@@ -113,11 +116,14 @@ class EnterpriseBatchProcessor(OptimizedBatchProcessor):
         whole = [{"time": now, **event} for event in events]
         with self._lock:
             self.audit_log.extend(whole)
-            if self._runner.output is not None:
-                folder = Path(os.fsdecode(self._runner.output))
+            if (folder := self._runner.output) is None:
+                return
+            try:
                 folder.mkdir(parents=True, exist_ok=True)
                 with open(folder / "audit.jsonl", "a", encoding="ascii", opener=_private) as file:
                     file.writelines(f"{json.dumps(event)}\n" for event in whole)
+            except OSError as error:
+                raise OutputUnwritable(f"The audit trail cannot be written to {folder}: {error.strerror}.") from error
 
     def _watch(self, name: str, more: float) -> None:
         if self.enterprise_config["enable_monitoring"]:
@@ -130,7 +136,7 @@ class EnterpriseBatchProcessor(OptimizedBatchProcessor):
         with self._lock:
             for request, result in zip(requests, results, strict=True):
                 none = {"requests": 0, "failed": 0, "processing_time": 0.0}
-                tenant = self.monitoring_data["by_tenant"].setdefault(request.tenant, none)
+                tenant = self.monitoring_data["by_tenant"].setdefault(str(request.tenant), none)
                 tenant["requests"] += 1
                 tenant["failed"] += not result.success
                 tenant["processing_time"] += result.processing_time
@@ -143,9 +149,9 @@ def _event(request: BatchRequest, result: BatchResult) -> dict[str, Any]:
     metadata = result.metadata or {}
     return {
         "event": "answered" if result.success else "failed",
-        "id": request.id,
-        "tenant": request.tenant,
-        "profile_name": request.profile_name,
+        "id": str(request.id),
+        "tenant": str(request.tenant),
+        "profile_name": str(request.profile_name),
         "prompt_sha256": _digest(request.prompt),
         "content_sha256": _digest(result.content),
         "error_kind": metadata.get("error_kind"),

@@ -17,6 +17,8 @@ from pyprocessor.tasks.params import params_as
 from pyprocessor.tasks.registry import offered
 from pyprocessor.workers.requests import BatchRequest
 
+_CHAT = ("url", "model", "key_from", "temperature", "timeout_seconds")
+"""The fields of a chat API, as the task `enhance` has them."""
 MOST_PICKLED_BYTES = 256 << 10
 HandlerGiven = Callable[[BatchRequest], Any] | str | Mapping[str, Any] | None
 
@@ -37,8 +39,8 @@ class Handler:
 def handler_of(given: HandlerGiven) -> Handler:
     """Return the handler that a caller names. Raises UsageError.
 
-    A function, its name as `module:function`, the name of a task, or the fields of a chat API as the task `enhance` has
-    them (`url`, `model`, `key_from`, ...; None: all as they are by default there).
+    A function, its name as `module:function`, the name of a task, or the fields of a chat API (None: all as `enhance`
+    has them by default).
     """
     if given is None or isinstance(given, Mapping):
         return _chat(given or {})
@@ -51,7 +53,7 @@ def handler_of(given: HandlerGiven) -> Handler:
     if not callable(given):
         raise UsageError(f"handler is {given!r}, but has to be a function, a name, or the fields of a chat API.")
     name = f"{getattr(given, '__module__', '')}:{getattr(given, '__qualname__', '')}"
-    by_name = not name.startswith("__main__:") and "<" not in name and not name.endswith(":")
+    by_name = not name.startswith(("__main__:", ":", "None:")) and "<" not in name and not name.endswith(":")
     if by_name and _named(name) is given:
         return Handler(name, {"function": name})
     return _pickled(given, name)
@@ -65,8 +67,10 @@ def _named(name: str) -> Any:
         )
     try:
         found = reduce(getattr, path.split("."), import_module(module))
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UsageError(f"The handler {name} cannot be found: {error}.") from error
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        raise UsageError(f"The handler {name} cannot be found: {str(error).rstrip('.')}.") from error
+    except Exception as error:
+        raise UsageError(f"The handler {name} cannot be loaded: its module raises {error!r}.") from error
     if not callable(found):
         raise UsageError(f"The handler {name} is no function.")
     return found
@@ -94,6 +98,9 @@ def _pickled(given: Callable[[BatchRequest], Any], name: str) -> Handler:
 
 
 def _chat(fields: Mapping[str, Any]) -> Handler:
+    for name in fields:
+        if name not in _CHAT:
+            raise UsageError(f"handler: a chat API has no field `{name}`; it has {', '.join(_CHAT)}.")
     try:
         asked = params_as(Enhancing, fields)
     except JobError as error:

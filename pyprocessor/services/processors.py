@@ -5,19 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from pyprocessor.errors import UsageError
 from pyprocessor.intake.paths import AnyPath
 from pyprocessor.services import analysis
 from pyprocessor.services.cache import DEFAULT_EXPIRY_SECONDS, DEFAULT_SIZE, Key, ResultCache, as_cached, key_of
-from pyprocessor.services.chunking import Learned, Place, Placed, by_cost, bytes_of, grouped, in_order
+from pyprocessor.services.chunking import Learned, Place, Placed, by_cost, grouped, in_order
+from pyprocessor.services.given import folder_of, listed, refused, settings_of
 from pyprocessor.services.handlers import HandlerGiven, handler_of
-from pyprocessor.services.running import MOST_REQUEST_BYTES, Chunk, Runner, result_of
-from pyprocessor.taskqueue import DEFAULT_MEMORY_LIMIT_MB
-from pyprocessor.workers.answering import failure
+from pyprocessor.services.running import Chunk, Runner
+from pyprocessor.taskqueue.creating import DEFAULT_MEMORY_LIMIT_MB, check_seconds, check_whole
 from pyprocessor.workers.requests import BatchRequest, BatchResult
 
 SEQUENTIAL_BELOW = 10
@@ -59,16 +58,14 @@ class BatchProcessor:
         timeout: float = DEFAULT_TIMEOUT_SECONDS,
         memory_limit_mb: int = DEFAULT_MEMORY_LIMIT_MB,
     ) -> None:
-        """Raises UsageError."""
-        for name, number in (("max_workers", max_workers), ("batch_size", batch_size)):
-            if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-                raise UsageError(f"{name} is {number!r}, but has to be a whole number of 1 or more.")
-        if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0 < timeout < threading.TIMEOUT_MAX:
-            raise UsageError(f"timeout is {timeout!r}, but has to be a number of seconds above 0.")
+        """Raises UsageError or OutputUnwritable."""
+        check_whole("max_workers", max_workers, 1)
+        check_whole("batch_size", batch_size, 1)
+        check_seconds("timeout", timeout)
         self.max_workers = max_workers
         self.batch_size = batch_size
         self.performance_metrics: dict[str, Any] = dict(analysis.NO_METRICS)
-        self._runner = Runner(handler_of(handler), max_workers, float(timeout), memory_limit_mb, output)
+        self._runner = Runner(handler_of(handler), max_workers, float(timeout), memory_limit_mb, folder_of(output))
         self._lock = threading.RLock()
         self._learned = Learned()
         self._remembered: deque[BatchResult] = deque(maxlen=MOST_REMEMBERED)
@@ -79,7 +76,7 @@ class BatchProcessor:
         """Return what becomes of one request."""
         return self.process_batch_sequential([request])[0]
 
-    def process_batch_sequential(self, requests: Sequence[BatchRequest]) -> list[BatchResult]:
+    def process_batch_sequential(self, requests: Iterable[BatchRequest]) -> list[BatchResult]:
         """One after the other, in their order."""
 
         def chunks(placed: Sequence[Placed]) -> Chunked:
@@ -87,16 +84,17 @@ class BatchProcessor:
 
         return self._process(requests, chunks, one_by_one=True)
 
-    def process_batch_parallel(self, requests: Sequence[BatchRequest]) -> list[BatchResult]:
+    def process_batch_parallel(self, requests: Iterable[BatchRequest]) -> list[BatchResult]:
         """All at once, spread evenly over the workers."""
         return self._process(requests, self._spread)
 
-    def process_batch_chunked(self, requests: Sequence[BatchRequest]) -> list[BatchResult]:
+    def process_batch_chunked(self, requests: Iterable[BatchRequest]) -> list[BatchResult]:
         """In chunks of `batch_size` requests as they come."""
         return self._process(requests, lambda placed: in_order(placed, self._most, self._learned.seconds))
 
-    def process_batch_adaptive(self, requests: Sequence[BatchRequest]) -> list[BatchResult]:
+    def process_batch_adaptive(self, requests: Iterable[BatchRequest]) -> list[BatchResult]:
         """Fewer than 10 one after the other, fewer than 100 in parallel, more in chunks."""
+        requests = listed(requests)
         if len(requests) < SEQUENTIAL_BELOW:
             return self.process_batch_sequential(requests)
         if len(requests) < PARALLEL_BELOW:
@@ -118,7 +116,7 @@ class BatchProcessor:
 
     def _process(
         self,
-        requests: Sequence[BatchRequest],
+        requests: Iterable[BatchRequest],
         chunks: Callable[[Sequence[Placed]], Chunked],
         *,
         one_by_one: bool = False,
@@ -126,7 +124,8 @@ class BatchProcessor:
         """Have requests done in the chunks that a function makes of them; the results are in their order."""
         with self._lock:
             began = time.monotonic()
-            found: list[BatchResult | None] = [_refused(request) for request in requests]
+            requests = listed(requests)
+            found = [refused(request) for request in requests]
             placed = [(place, request) for place, request in enumerate(requests) if found[place] is None]
             made = list(chunks(placed))
             if made:
@@ -174,29 +173,30 @@ class AdvancedBatchProcessor(BatchProcessor):
         super().__init__(max_workers, batch_size, **settings)
         self.enable_load_balancing = enable_load_balancing
 
-    def process_batch_with_load_balancing(self, requests: Sequence[BatchRequest]) -> list[BatchResult]:
+    def process_batch_with_load_balancing(self, requests: Iterable[BatchRequest]) -> list[BatchResult]:
         """In chunks of near equal predicted cost; where load balancing is off, as they come."""
         if not self.enable_load_balancing:
             return self.process_batch_chunked(requests)
         return self._process(requests, self._balanced)
 
     def process_batch_with_priority(
-        self, requests: Sequence[BatchRequest], priority_key: str | None = None
+        self, requests: Iterable[BatchRequest], priority_key: str | None = None
     ) -> list[BatchResult]:
         """Those with the highest number in their metadata first, by default under `priority`; results in that order.
 
         Those without a number come last, equal ones as they were given.
         """
         key = "priority" if priority_key is None else priority_key
-        ordered = sorted(requests, key=lambda request: _rank(request, key))
+        ordered = sorted(listed(requests), key=lambda request: _rank(request, key))
 
         def chunks(placed: Sequence[Placed]) -> Chunked:
             return self._ranked(list(self._spread(placed)))
 
         return self._process(ordered, chunks)
 
-    def process_batch_adaptive(self, requests: Sequence[BatchRequest]) -> list[BatchResult]:
+    def process_batch_adaptive(self, requests: Iterable[BatchRequest]) -> list[BatchResult]:
         """As BatchProcessor does it, but from 100 requests on in chunks of equal predicted cost."""
+        requests = listed(requests)
         if len(requests) >= PARALLEL_BELOW:
             return self.process_batch_with_load_balancing(requests)
         return super().process_batch_adaptive(requests)
@@ -213,15 +213,14 @@ class OptimizedBatchProcessor(AdvancedBatchProcessor):
 
     def __init__(self, **settings: Any) -> None:
         """`settings` are keywords of AdvancedBatchProcessor and of `optimization_config`. Raises UsageError."""
-        self.optimization_config: dict[str, Any] = {
-            name: settings.pop(name, default) for name, default in OPTIMIZATION.items()
-        }
+        self.optimization_config = settings_of(settings, OPTIMIZATION)
         super().__init__(**settings)
         size, expiry = (self.optimization_config[name] for name in ("cache_size", "cache_expiry_seconds"))
         self._cache = ResultCache(size, expiry)
 
-    def process_batch_optimized(self, requests: Sequence[BatchRequest]) -> list[BatchResult]:
+    def process_batch_optimized(self, requests: Iterable[BatchRequest]) -> list[BatchResult]:
         """In their order; what was answered before comes from the cache, and equal requests are asked once."""
+        requests = listed(requests)
         with self._lock:
             if not self.optimization_config["enable_caching"]:
                 return self._ask(requests)
@@ -272,32 +271,11 @@ class OptimizedBatchProcessor(AdvancedBatchProcessor):
 
     def _key(self, request: BatchRequest) -> Key | None:
         """What the cache knows a request by; None for one that is not sent."""
-        if _refused(request) is not None:
+        if refused(request) is not None:
             return None
         return key_of(request, self._runner.handler.name, shared=self.optimization_config["shared_cache"])
 
 
 def _rank(request: BatchRequest, key: str) -> float:
-    value = (request.metadata or {}).get(key)
+    value = request.metadata.get(key) if isinstance(request.metadata, Mapping) else None
     return -value if isinstance(value, int | float) and value == value else float("inf")
-
-
-def _refused(request: BatchRequest) -> BatchResult | None:
-    """The failure of a request that cannot be sent; None where it can. Raises TypeError for what is no request."""
-    if not isinstance(request, BatchRequest):
-        raise TypeError(f"A request is a BatchRequest, and not {type(request).__name__}.")
-    try:
-        if not all(
-            isinstance(text, str) for text in (request.id, request.prompt, request.tenant, request.profile_name)
-        ):
-            raise TypeError("`id`, `prompt`, `tenant` and `profile_name` are texts")
-        if not isinstance(request.metadata, dict | None):
-            raise TypeError("`metadata` is a dictionary, or None")
-        size = bytes_of(request)
-    except (TypeError, ValueError, RecursionError) as error:
-        answer = failure("validation", f"The request is not sent: {error}")
-        return result_of(replace(request, metadata=None), answer)
-    if size > MOST_REQUEST_BYTES:
-        what = f"The request has {size:,} bytes, of {MOST_REQUEST_BYTES:,} that are allowed; give a path in its place"
-        return result_of(request, failure("validation", what))
-    return None

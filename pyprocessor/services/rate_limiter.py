@@ -15,9 +15,13 @@ class RateLimiter:
     def __init__(
         self, max_requests: int = 1000, time_window: float = 60, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Raises ValueError where either is not above 0."""
-        if max_requests < 1 or not time_window > 0:
-            raise ValueError(f"A limit of {max_requests} requests in {time_window} seconds lets nothing pass.")
+        """Raises ValueError where either is no number above 0."""
+        numbers = isinstance(max_requests, int) and isinstance(time_window, int | float)
+        if not numbers or max_requests < 1 or not 0 < time_window <= threading.TIMEOUT_MAX:
+            raise ValueError(
+                f"A rate is a whole number of requests above 0 in a number of seconds above 0, and not "
+                f"{max_requests!r} in {time_window!r}."
+            )
         self.max_requests = max_requests
         self.time_window = time_window
         self._clock = clock

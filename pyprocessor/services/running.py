@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pyprocessor.errors import FailureKind, OutputUnwritable, UsageError
-from pyprocessor.intake.paths import AnyPath
 from pyprocessor.publish.answers import read_answers
 from pyprocessor.publish.partials import discard
 from pyprocessor.services.handlers import Handler
@@ -71,7 +70,7 @@ class Runner:
     at_once: int
     timeout_seconds: float
     memory_limit_mb: int
-    output: AnyPath | None
+    output: Path | None
     cpu_share: float | None = None
     """Of the seconds that the handler is predicted to take; None: it is taken for one that waits."""
 
@@ -87,7 +86,7 @@ class Runner:
     @contextlib.contextmanager
     def _folder(self) -> Iterator[Path]:
         if self.output is not None:
-            yield Path(os.fsdecode(self.output)).absolute()
+            yield self.output
             return
         with tempfile.TemporaryDirectory(prefix="pyprocessor-requests-", ignore_cleanup_errors=True) as folder:
             yield Path(folder)
@@ -188,9 +187,9 @@ class Runner:
         for chunk in chunks:
             ids.append([])
             for request in chunk.requests:
-                metadata = request.metadata or {}
-                data = {**({"file_path": request.prompt} if request.prompt else {}), **metadata.get("params", {})}
+                params = (request.metadata or {}).get("params", {})
                 try:
+                    data = {**({"file_path": request.prompt} if request.prompt else {}), **params}
                     job: str | BatchResult = await queue.add_task(
                         self.handler.task, data, chunk.priority, tenant=request.tenant, timeout=self.timeout_seconds
                     )

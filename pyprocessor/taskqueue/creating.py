@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -46,15 +47,10 @@ def create_batch_processor(
     as `batch_processing.tenants` of a profile; tasks of others are refused where that is asked for. Raises UsageError
     or OutputUnwritable.
     """
-    for called, value, least in (
-        ("max_workers", max_workers, 1),
-        ("queue_size", queue_size, 1),
-        ("memory_limit_mb", memory_limit_mb, 1),
-    ):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise UsageError(f"{called} is {value!r}, but has to be a whole number of {least} or more.")
-    if isinstance(progress_interval, bool) or not isinstance(progress_interval, int | float) or progress_interval <= 0:
-        raise UsageError(f"progress_interval is {progress_interval!r}, but has to be a number of seconds above 0.")
+    check_whole("max_workers", max_workers, 1)
+    check_whole("queue_size", queue_size, 1)
+    check_whole("memory_limit_mb", memory_limit_mb, 1)
+    check_seconds("progress_interval", progress_interval)
     if not isinstance(name, str) or name in ("", ".", "..") or "/" in name or "\0" in name:
         raise UsageError(f"name is {name!r}, but has to be a text without slashes.")
     limits = {
@@ -81,3 +77,15 @@ def create_batch_processor(
     profile = replace(loaded.profile, batch=batch)
     folder = output if output is not None else platformdirs.user_state_path("pyprocessor") / "queues" / name
     return BatchProcessor(profile, queue_size, name=name, output=output_folder(os.fsdecode(folder)))
+
+
+def check_whole(called: str, value: object, least: int) -> None:
+    """Raise UsageError for what is no whole number, or a smaller one."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise UsageError(f"{called} is {value!r}, but has to be a whole number of {least} or more.")
+
+
+def check_seconds(called: str, value: object) -> None:
+    """Raise UsageError for what is no number of seconds above 0."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= threading.TIMEOUT_MAX:
+        raise UsageError(f"{called} is {value!r}, but has to be a number of seconds above 0.")

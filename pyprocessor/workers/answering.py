@@ -24,7 +24,7 @@ from typing import Any
 
 from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.publish.answers import AnswerLog
-from pyprocessor.workers.call_main import progress
+from pyprocessor.workers.call_main import leave_fork, progress, text_of
 from pyprocessor.workers.requests import BatchRequest
 
 MOST_COROUTINES = 64
@@ -155,6 +155,7 @@ class _Threads:
                     self._running[place] = time.monotonic()
                     self._log.begun(place, alone=self._alone)
                 found = _outcome(self._call, request)
+                leave_fork()
                 with self._changed:
                     if self._running.pop(place, None) is None:
                         return  # given up meanwhile, and counted
@@ -202,13 +203,17 @@ async def _all_at_once(
             try:
                 async with limit:
                     found = {**_answer_of(await call(request)), "seconds": _since(began)}
-            except Exception as error:  # noqa: BLE001 - the boundary: whatever a handler raises is its request's failure
+            except BaseException as error:  # the boundary: whatever a handler raises is its request's failure
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise  # the log cannot be written
                 if leaves and isinstance(error, JobError) and error.kind is FailureKind.UNAVAILABLE:
                     log.given_back(place)
                     unavailable = error
                     return
                 seconds = time.monotonic() - began
                 found = _late(timeout_seconds, seconds) if limit.expired() else _failure_of(error, seconds)
+            leave_fork()
             log.answered(place, found)
             done += 1
             progress(done, len(todo))
@@ -226,7 +231,7 @@ def _outcome(call: _Handler, request: BatchRequest) -> dict[str, Any]:
     try:
         found = _answer_of(call(request))
         return {**found, "seconds": _since(began), "cpu": round(time.thread_time() - cpu_began, 6)}
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - the boundary, as above
+    except BaseException as error:  # noqa: BLE001 - the boundary, as above; signals do not come to threads
         return _failure_of(error, time.monotonic() - began)
 
 
@@ -245,7 +250,10 @@ def _answer_of(value: Any) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise _wrong_type(f"{type(value).__name__}")
     content, vector, metadata = value.get("content"), value.get("hrv_vector"), value.get("metadata")
-    if value.get("success", True) is False or value.get("error"):
+    if metadata is not None and not isinstance(metadata, Mapping):
+        raise _wrong_type(f"{type(metadata).__name__} as its metadata")
+    json.dumps(metadata, allow_nan=False)  # whose error says what is no JSON
+    if not value.get("success", True) or value.get("error"):
         error = value.get("error") or "The handler says that it failed, and not why."
         return {"error": _sentence(str(error)), "kind": _kind_of_text(str(error)), "metadata": metadata}
     if not isinstance(content, str):
@@ -254,9 +262,6 @@ def _answer_of(value: Any) -> dict[str, Any]:
         vector = [float(number) for number in vector]
         if not all(map(math.isfinite, vector)):
             raise ValueError("The handler answered a vector with a number that is not finite.")
-    if metadata is not None and not isinstance(metadata, Mapping):
-        raise _wrong_type(f"{type(metadata).__name__} as its metadata")
-    json.dumps(metadata, allow_nan=False)  # whose error says what is no JSON
     return {"content": content, "vector": vector, "metadata": metadata}
 
 
@@ -273,7 +278,7 @@ def _late(timeout_seconds: float, seconds: float) -> dict[str, Any]:
 def _failure_of(error: BaseException, seconds: float) -> dict[str, Any]:
     if isinstance(error, JobError):
         return failure(failure_kind(error.kind), str(error), seconds)
-    text = str(error)
+    text = text_of(error)
     kind = next((kind for kinds, kind in _KINDS if isinstance(error, kinds)), None) or _kind_of_text(text)
     said = text if isinstance(error, TypeError) and text.startswith("The handler answered") else ""
     return failure(kind, said or f"{type(error).__name__}{f': {text}' if text else ''}", seconds)
@@ -297,18 +302,18 @@ def _kind_of_text(text: str) -> str:
 def _found(handler: Mapping[str, Any]) -> _Handler:
     if "chat" in handler:
         return partial(_chat, handler["chat"])
-    if "pickled" in handler:
-        import pickle
+    try:
+        if "pickled" in handler:
+            import pickle
 
-        found: Any = pickle.loads(base64.b64decode(handler["pickled"]))  # noqa: S301 - the caller's own function
-    else:
-        module, _, path = handler["function"].partition(":")
-        try:
+            found: Any = pickle.loads(base64.b64decode(handler["pickled"]))  # noqa: S301 - the caller's own function
+        else:
+            module, _, path = handler["function"].partition(":")
             found = reduce(getattr, path.split("."), import_module(module))
-        except (ImportError, AttributeError) as error:
-            raise JobError(
-                FailureKind.UNSUPPORTED, f"The handler {handler['function']} cannot be found: {error}."
-            ) from error
+    except Exception as error:  # modules of others run as they are imported
+        what = f"The handler {handler.get('function', '')}".rstrip()
+        raised = f"{type(error).__name__}: {text_of(error)}"
+        raise JobError(FailureKind.UNSUPPORTED, _sentence(f"{what} cannot be loaded: {raised}")) from error
     called: _Handler = found
     return called
 

@@ -172,7 +172,6 @@ class Attempts:
 
     def close(self) -> None:
         """Close what outlasts single attempts, once all are over."""
-        self.runners.close()
         self._tidy()
         self._receipts.close()
 

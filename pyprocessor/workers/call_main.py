@@ -55,6 +55,12 @@ def progress(done: float, total: float | None = None) -> None:
         call.progress(done, total)
 
 
+def leave_fork() -> None:
+    """End this process where it is a fork that returned from the function, or raised."""
+    if os.getpid() != _Call.pid:
+        os._exit(0)
+
+
 class _Refused(Exception):
     """A call that cannot be made or answered; the text continues the function's name."""
 
@@ -89,7 +95,7 @@ class _Call:
     """The call that is made now, where they are made one by one: its threads report progress, too."""
     functions: dict[str, Callable[..., Any]] = {}  # noqa: RUF012 - those that were called before
     peak: OwnPeak
-    pid: int
+    pid = os.getpid()
     cpu_seconds = 0.0
 
     def __init__(self, request: dict[str, Any], answers: _Answers) -> None:
@@ -107,11 +113,6 @@ class _Call:
             self._reported = now
             self._answer({"progress": {"done": float(done), "total": None if total is None else float(total)}})
 
-    def leave_fork(self) -> None:
-        """End this process where it is a fork that returned from the function, or raised."""
-        if os.getpid() != self.pid:
-            os._exit(0)
-
     def start(self) -> Any:
         """Call the function; returns what it returns. Raises whatever it raises, and _Refused."""
         function = self.functions.get(self.name)
@@ -121,7 +122,7 @@ class _Call:
 
     def returned(self, value: Any) -> None:
         """Answer with a value. Raises _Refused where it is too large or no JSON."""
-        self.leave_fork()
+        leave_fork()
         try:
             text = json.dumps(value, separators=(",", ":"), allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
@@ -132,9 +133,11 @@ class _Call:
 
     def failed(self, error: BaseException) -> None:
         """Answer with the error, and print its traceback for the log."""
-        self.leave_fork()
+        leave_fork()
         answer: dict[str, Any] = {"kind": FailureKind.CRASH}
-        raised = f"{self.name} raised {type(error).__name__}{_text_of(error)}"
+        text = text_of(error)
+        raised = f"{self.name} raised {type(error).__name__}"
+        raised += f": {text}{'' if text.endswith(('.', '!', '?')) else '.'}" if text else "."
         if isinstance(error, JobError):
             answer = {"kind": error.kind, "error": str(error)}
             if error.retry_after_seconds is not None:
@@ -206,12 +209,12 @@ def _not_reached(error: BaseException | None) -> bool:
     return False
 
 
-def _text_of(error: BaseException) -> str:
+def text_of(error: BaseException) -> str:
+    """Return the text of an error; empty where its class raises another over it."""
     try:
-        text = str(error)
+        return str(error)
     except Exception:  # noqa: BLE001 - code of others
-        text = ""
-    return f": {text}{'' if text.endswith(('.', '!', '?')) else '.'}" if text else "."
+        return ""
 
 
 def _call_one_by_one(lines: Iterator[dict[str, Any]], answers: _Answers) -> None:
@@ -298,7 +301,7 @@ def main(arguments: list[str]) -> None:
     requests, descriptor = int(arguments[0]), int(arguments[1])
     for fd in (requests, descriptor):
         os.set_inheritable(fd, False)
-    answers, _Call.peak, _Call.pid = _Answers(descriptor), OwnPeak(), os.getpid()
+    answers, _Call.peak = _Answers(descriptor), OwnPeak()
     if "coroutines" in arguments[2:]:
         import asyncio
 

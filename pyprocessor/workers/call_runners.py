@@ -9,8 +9,6 @@ from pyprocessor.system.child_process import End
 from pyprocessor.tasks.base import Call
 from pyprocessor.workers.call_runner import Answer, CallRunner
 
-_POLL_SECONDS = 0.05
-
 
 class CallRunners:
     """At most as many processes as the worker has slots, but for those that are ending."""
@@ -34,6 +32,9 @@ class CallRunners:
 
     def __iter__(self) -> Iterator[CallRunner]:
         return iter(tuple(self._all))
+
+    def __bool__(self) -> bool:
+        return bool(self._all)
 
     def start(self, token: str, call: Call, limit_seconds: float, *, alone: bool) -> tuple[CallRunner, bool]:
         """Have a call made, by a process of its own if `alone`; returns the process, and whether it was there before.
@@ -72,13 +73,3 @@ class CallRunners:
     @property
     def pids(self) -> set[int]:
         return {runner.identity.pid for runner in self._all}
-
-    def close(self) -> None:
-        """End all, which are idle, and wait for that."""
-        self.free()
-        while self._all:
-            for key, _ in self._selector.select(_POLL_SECONDS):
-                if isinstance(key.data, CallRunner):
-                    key.data.on_readable(key.fd)
-            for _ in self.poll():
-                pass

@@ -108,10 +108,14 @@ class Worker:
         """Whether it has had functions called, which may leave processes behind."""
         return self._attempts.runners.used
 
+    @property
+    def _has_work(self) -> bool:
+        return bool(self._accepting or self._waiting or self._attempts)
+
     def loop(self) -> None:
         """Work until the batch is done."""
         attempts = self._attempts
-        while self._accepting or self._waiting or attempts:
+        while self._has_work or attempts.runners:
             if time.monotonic() - self._beat_at >= self._beat_seconds:
                 # Not from another thread, which would go on while this one is stuck.
                 self._beat_at = time.monotonic()
@@ -135,7 +139,7 @@ class Worker:
             if self._asked_to_end:
                 self.end()
             attempts.watch()
-            if self._held:
+            if self._held or not self._has_work:
                 attempts.runners.free()
             self._clock.turn()
         attempts.close()

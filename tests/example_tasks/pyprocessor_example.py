@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -402,6 +403,12 @@ def daemonize(marker: str, clean: bool) -> None:
     )
     while not Path(marker).exists() or not Path(marker).read_text():
         time.sleep(0.01)
+
+
+def leave_thread() -> int:
+    """Leave a thread that Python waits for before it ends; the id of the process."""
+    threading.Thread(target=time.sleep, args=(3600,)).start()
+    return os.getpid()
 
 
 def litter(megabytes: int) -> None:

@@ -313,6 +313,14 @@ def test_what_a_call_leaves_behind_does_not_outlive_the_worker(process: Bench, k
     until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie", "the end of the daemon")
 
 
+def test_a_thread_that_a_call_leaves_does_not_keep_the_worker(process: Bench) -> None:
+    """Its process would wait for the thread, and is killed."""
+    ended = process.end_of(process.ask("leave_thread"))
+    assert isinstance(ended, Answered), ended
+    process.close()
+    assert not psutil.pid_exists(int(ended.result))
+
+
 def test_a_call_that_forks_answers_once(process: Bench) -> None:
     """The new process returns from the function as well, and is not taken for the one that was asked."""
     marker = process.output / "marker"

@@ -11,12 +11,35 @@ from typing import Any
 from pyprocessor.workers.requests import BatchRequest
 
 
+class Mute(Exception):
+    """One that has no text."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+RAISED: dict[str, type[BaseException]] = {
+    "value": ValueError,
+    "timeout": TimeoutError,
+    "lost": ConnectionResetError,
+    "cancelled": asyncio.CancelledError,
+    "interrupt": KeyboardInterrupt,
+    "exit": SystemExit,
+    "mute": Mute,
+}
+
+
 def answer(request: BatchRequest) -> Any:
     """Do what the prompt says, by its first word."""
     act, _, rest = request.prompt.partition(" ")
     match act:
         case "raise":
-            raise {"value": ValueError, "timeout": TimeoutError, "lost": ConnectionResetError}[rest]("No luck today.")
+            raise RAISED[rest]("No luck today.")
+        case "fail":
+            return {"success": 0, "error": "No luck.", "metadata": [rest]}
+        case "fork":
+            if os.fork() == 0:
+                return "twice"
         case "hang":
             time.sleep(3600)
         case "kill":

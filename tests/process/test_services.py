@@ -24,6 +24,15 @@ from tests.waiting import DEADLINE_SECONDS
 HOME = Path(__file__).parents[2]
 
 
+RAISED = {
+    "raise cancelled": "CancelledError: No luck today.",
+    "raise interrupt": "KeyboardInterrupt: No luck today.",
+    "raise exit": "SystemExit: No luck today.",
+    "raise mute": "Mute.",
+}
+"""What a handler raises that is no usual error, and what is said then."""
+
+
 def requests(*prompts: str, tenant: str = "default", profile: str = "plain") -> list[BatchRequest]:
     """One request for each prompt, numbered."""
     return [BatchRequest(str(number), prompt, tenant, profile) for number, prompt in enumerate(prompts)]
@@ -45,6 +54,8 @@ def test_each_failure_is_that_of_one_request() -> None:
         "memory": "memory",
         "raise lost": "connection",
         "raise timeout": "timeout",
+        **dict.fromkeys(RAISED, "unknown"),
+        "fail x": "validation",
     }
     good = ("hello", "vector", "mapping x")
     processor = BatchProcessor(handler=answering.answer, timeout=2)
@@ -60,6 +71,8 @@ def test_each_failure_is_that_of_one_request() -> None:
     assert said["hang"] == "The handler did not answer within 2 s."
     assert said["number"] is not None
     assert said["number"].startswith("The handler answered int; it has to answer a text")
+    assert [said[prompt] for prompt in RAISED] == list(RAISED.values())
+    assert "answered list as its metadata" in (said["fail x"] or "")
     assert processor.performance_metrics["failed_requests"] == len(bad)
     assert processor.generate_performance_report()["error_analysis"]["total_errors"] == len(bad)
 
@@ -75,9 +88,20 @@ def test_coroutines_while_an_event_loop_runs() -> None:
 
     async def main() -> list[BatchResult]:
         processor = BatchProcessor(handler=answering.answer_later, timeout=1)
-        return processor.process_batch_parallel(requests("a", "hang", "raise value"))
+        return processor.process_batch_parallel(requests("a", "hang", "raise value", *RAISED, "b"))
 
-    assert kinds(asyncio.run(main())) == [None, "timeout", "validation"]
+    found = asyncio.run(main())
+    assert kinds(found) == [None, "timeout", "validation", *["unknown"] * len(RAISED), None]
+    assert [result.error for result in found[3:-1]] == list(RAISED.values())
+
+
+def test_a_handler_that_forks_answers_once(tmp_path: Path) -> None:
+    """What returns in the fork is ended, and does none of the other requests."""
+    path = tmp_path / "asked"
+    given = requests("fork", *[f"append {path}"] * 8)
+    results = BatchProcessor(2, handler=answering.answer).process_batch_chunked(given)
+    assert [result.content for result in results] == [f"{request.id}: {request.prompt}" for request in given]
+    assert sorted(path.read_text().split()) == [request.id for request in given[1:]]
 
 
 def test_a_task_may_answer(tmp_path: Path) -> None:
@@ -157,6 +181,7 @@ def test_the_program_shown_runs(tmp_path: Path) -> None:
         ("__main__:answer", "which other processes do not run"),
         (5, "has to be a function"),
         ({"url": "nonsense"}, "`url` must be an address"),
+        ({"url": "https://here", "burst": 2}, "a chat API has no field `burst`"),
         (lambda _, data=b"x" * 300_000: "", "let it read its data from a file"),
     ],
 )

@@ -117,6 +117,7 @@ MAY_CATCH_ALL = [
     "cli/console.py",
     "api.py",
     "chunks/events.py",
+    "services/handlers.py",
     "frames/reading.py",
     "taskqueue/processor.py",
     "taskqueue/telling.py",

@@ -34,8 +34,9 @@ def test_a_rate_limiter_takes_so_many_in_a_window() -> None:
     clock.now += 40
     assert limiter.get_wait_time(6) == 0.0
     assert limiter.can_process(6)
-    with pytest.raises(ValueError, match="lets nothing pass"):
-        RateLimiter(0)
+    for requests, window in ((0, 1), (1.5, 1), (math.nan, 1), ("5", 1), (1, 0), (1, -1), (1, math.inf), (1, "x")):
+        with pytest.raises(ValueError, match="whole number of requests above 0 in a number of seconds above 0"):
+            RateLimiter(requests, window)  # type: ignore[arg-type]
     assert (RateLimiter().max_requests, RateLimiter().time_window) == (1000, 60)
 
 

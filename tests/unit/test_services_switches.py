@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pyprocessor.errors import UsageError
+from pyprocessor.errors import PyprocessorError, UsageError
 from pyprocessor.services import (
     AdvancedBatchProcessor,
     BatchProcessor,
@@ -131,6 +132,72 @@ def test_failures_are_asked_again(engine: Engine) -> None:
     for _ in range(2):
         assert [result.success for result in processor.process_batch_optimized(given)] == [False] * 3
     assert engine.asked == [["0"], ["0"]]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"timeout": math.nan}, "timeout is nan, but has to be a number of seconds above 0."),
+        ({"max_workers": True}, "max_workers is True, but has to be a whole number of 1 or more."),
+        ({"cache_size": "9"}, "cache_size is '9', but has to be a whole number of 0 or more."),
+        ({"cache_expiry_seconds": math.nan}, "cache_expiry_seconds is nan, but has to be a number of seconds above 0."),
+        ({"enable_caching": "no"}, "enable_caching is 'no', but has to be True or False."),
+        ({"max_requests_per_tenant": None}, "max_requests_per_tenant is None, but has to be a whole number"),
+        ({"rate_limit_window": math.inf}, "rate_limit_window is inf, but has to be a number of seconds above 0."),
+        ({"rate_limit_requests": 1.5}, "rate_limit_requests is 1.5, but has to be a whole number of 0 or more."),
+        ({"output": 5}, "output is 5, but has to be the path of a folder."),
+        ({"output": __file__}, "is not a folder"),
+        ({"handler": ".here:f"}, "The handler .here:f cannot be found: "),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any], said: str) -> None:
+    """In a sentence, before anything is asked."""
+    with pytest.raises(PyprocessorError) as error:
+        EnterpriseBatchProcessor(**{"handler": "json:dumps", **settings})
+    assert said in str(error.value)
+    assert str(error.value).endswith(".")
+
+
+def test_a_module_that_raises_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a handler is given by its name."""
+    (tmp_path / "broken_module.py").write_text("raise KeyError('settings')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(
+        UsageError, match=r"broken_module:f cannot be loaded: its module raises KeyError\('settings'\)\."
+    ):
+        BatchProcessor(handler="broken_module:f")
+
+
+def test_odd_requests_are_failures_of_their_own(engine: Engine, tmp_path: Path) -> None:
+    """Whatever a request holds, those beside it are answered; audit and counts have it, too."""
+    deep: list[Any] = []
+    for _ in range(500):
+        deep = [deep]
+    odd = [
+        BatchRequest("1", "x", tenant=["a"]),  # type: ignore[arg-type]
+        BatchRequest({2}, "x"),  # type: ignore[arg-type]
+        BatchRequest("3", "x", metadata=["a"]),  # type: ignore[arg-type]
+        BatchRequest("4", "x", metadata={"a": 1, 2: 3}),  # type: ignore[dict-item]
+        BatchRequest("5", "x", metadata={"a": {"b": 1, None: 2}}),
+        BatchRequest("6", "x", metadata={"a": deep}),
+    ]
+    processor = EnterpriseBatchProcessor(handler="json:dumps", max_workers=1, output=tmp_path / "out")
+    modes = (
+        processor.process_batch_enterprise,
+        processor.process_batch_adaptive,
+        processor.process_batch_with_priority,
+    )
+    for mode in modes:
+        results = mode(iter([*odd, BatchRequest("7", "x")]))
+        assert [result.success for result in results] == [False] * 6 + [True]
+        assert all(str(result.error).startswith("The request is not sent: ") for result in results[:6])
+    assert engine.asked == [["7"]] * 3
+    events = [json.loads(line) for line in (tmp_path / "out" / "audit.jsonl").read_text().splitlines()]
+    assert [event["tenant"] for event in events[1:3]] == ["['a']", "default"]
+    assert processor.monitoring_data["by_tenant"]["['a']"]["failed"] == 1
+    for mode in modes:
+        with pytest.raises(TypeError, match="A request is a BatchRequest, and not dict"):
+            mode([{"id": "1"}])  # type: ignore[list-item]
 
 
 def test_what_is_given_to_the_engine_is_bounded(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

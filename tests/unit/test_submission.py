@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,7 @@ def test_the_same_key_is_the_same_job() -> None:
         ("params", [1], "must be a mapping, not [1]"),
         ("params", {"x": float("nan")}, "cannot be written as JSON"),
         ("params", {"x": b"bytes"}, "cannot be written as JSON"),
+        ("params", {"x": reduce(lambda held, _: [held], range(300), [])}, "nested more than 100 deep"),
         ("inputs", "one.mov", 'must be a list, not "one.mov"'),
         ("inputs", ["missing.mov"], "missing.mov, which cannot be read: No such file or directory"),
         ("inputs", ["/"], "names /, which is no file"),
