@@ -233,9 +233,7 @@ class BatchProcess:
 
     def spawned(self, job: RunningJob, message: Spawned, now: float, *, frozen: bool) -> None:
         """Note the process of a job's step, and stop it where the job is stopped or the run `frozen`."""
-        job.ffmpeg, job.is_call, job.warm = message.process, message.call, message.warm
-        job.started_seconds = job.stopped_since = now
-        job.stopped_seconds = 0.0
+        job.spawned(message.process, now, call=message.call, warm=message.warm)
         job.frozen = job.frozen or frozen
         if job.is_stopped:
             self.child.suspend(job.job_id, job.token)

@@ -11,6 +11,7 @@ import itertools
 import sys
 from dataclasses import dataclass, field, replace
 
+from pyprocessor.costs.model import CostModel
 from pyprocessor.engine.batch_process import BatchProcess
 from pyprocessor.engine.dispatch import Dispatch
 from pyprocessor.errors import FailureKind
@@ -45,12 +46,6 @@ def is_held_up(process: BatchProcess, now: float, *, waiting: int = 1) -> bool:
     return sum(_takes_long(job, now) for job in process.running) >= process.batch.slots
 
 
-def _is_far_ahead(process: BatchProcess) -> bool:
-    """Whether it has work for long beyond what it has begun."""
-    left = (job.queued.wall_seconds(1) for job in process.jobs.values() if job.state is JobState.ASSIGNED)
-    return sum(left) > HELD_UP_SECONDS * process.batch.slots
-
-
 def _takes_long(job: RunningJob, now: float) -> bool:
     return job.active_seconds(now) > max(HELD_UP_SECONDS, HELD_UP_FACTOR * job.queued.wall_seconds(1))
 
@@ -66,6 +61,8 @@ class CallDispatch(Dispatch):
     mode: Chosen = field(init=False)
     _most_known: int = 0
     """Jobs for cores that were known at once, at most."""
+    _charged_by: CostModel | None = None
+    """By what was learned, when it was last looked whether tenants were charged enough."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -140,32 +137,52 @@ class CallDispatch(Dispatch):
     def _make_way(self) -> None:
         """Take back what was not begun of a lower priority than the job that is next, so that it is next.
 
-        Where a tenant has come that had nothing, all is taken back that would take long to be begun.
+        Where several tenants have jobs, all is taken back that would take long to be begun once one comes that had
+        nothing, and all that turned out to take far longer than its tenants were charged.
         """
         head, order = self.queue.ready.first(), self.queue.ready.order
         if head is None:
             return
-        came = order.newcomers
+        came, learned = order.newcomers, order.shared and self._charged_by is not self.calibration.model
+        self._charged_by = self.calibration.model
         with self.journal.transaction():
             for process in [process for process in self.processes if not process.waits]:
-                shared = came and _is_far_ahead(process)
+                shared = (came or learned) and self._is_far_ahead(process, of_what_was_charged=not came)
                 if not shared and process.last_priority <= head.priority:
                     continue
                 process.last_priority = min(process.last_priority, head.priority)
                 for job in [job for job in process.unsent if shared or job.queued.priority > head.priority]:
                     self.transitions.returned(process.remove(job.job_id))
                 process.ask_back()
+                for job in process.sent:
+                    if job.state is JobState.ASSIGNED:  # one that begins before it is asked is charged as it runs
+                        order.charge(job.job_id, 0.0)
         if came:
-            sent = (job for process in self.processes if not process.waits for job in process.sent)
-            order.admit([job.queued for job in sent if job.state is JobState.ASSIGNED])
+            order.admit()
+
+    def _is_far_ahead(self, process: BatchProcess, *, of_what_was_charged: bool) -> bool:
+        """Whether it has work for long beyond what it has begun, or of that more than tenants were charged for."""
+        left = [(job.job_id, self._priced(job.queued)) for job in process.jobs.values() if job.state is JobState.ASSIGNED]
+        if of_what_was_charged:
+            charged = self.queue.ready.order.charged
+            seconds = sum(job.cpu_seconds - charged(job_id) for job_id, job in left)
+        else:
+            seconds = sum(job.wall_seconds(1) for _, job in left)
+        return seconds > HELD_UP_SECONDS * process.batch.slots
 
     def _free_held_up(self, on: Conditions) -> None:
-        """Take back what waits behind calls that take far longer than predicted, where slots are free elsewhere."""
+        """Take back what waits behind calls that take far longer than predicted, where slots are free elsewhere or
+        another tenant is next.
+        """
         late = [p for p in self.processes if p.affinity is not None and not p.waits and is_held_up(p, on.now)]
-        if not late or self._free_slots < 1:
-            return
+        head = self.queue.ready.first() if late else None
         with self.journal.transaction():
             for process in late:
+                anothers_turn = head is not None and any(
+                    job.state is JobState.ASSIGNED and job.queued.tenant != head.tenant for job in process.jobs.values()
+                )
+                if self._free_slots < 1 and not anothers_turn:
+                    continue
                 for job in process.unsent:
                     self.transitions.returned(process.remove(job.job_id))
                 process.ask_back()

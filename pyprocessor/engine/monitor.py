@@ -132,9 +132,11 @@ class Monitor:
             self.slow_readings += 1
         return reading if self.cores is None else replace(reading, cores=self.cores)
 
-    @staticmethod
-    def _measure(process: BatchProcess, now: float) -> None:
-        """Give each job what its step's process takes, of one that several share a part as large as the others'."""
+    def _measure(self, process: BatchProcess, now: float) -> None:
+        """Give each job what its step's process takes, of one that several share a part as large as the others'.
+
+        Its tenant is charged with what it is expected to take by that.
+        """
         sharing: dict[int, list[RunningJob]] = {}
         for job in process.running:
             if job.ffmpeg is not None:
@@ -142,7 +144,8 @@ class Monitor:
         for pid, seen in process.child.usage(sharing).items():
             jobs = sharing[pid]
             for job in jobs:
-                job.measured(seen.memory_bytes // len(jobs), seen.cpu_seconds / len(jobs), now)
+                job.measured(seen.memory_bytes // len(jobs), seen.cpu_seconds, now, sharing=len(jobs))
+                self.transitions.queue.charge(job.job_id, max(job.cpu_seconds, job.used_cpu_seconds))
 
     def _learn(self, running: Sequence[RunningJob], now: float) -> None:
         """Learn at once from files that outgrew their prediction or have shown what they take."""

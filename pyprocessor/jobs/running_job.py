@@ -63,6 +63,9 @@ class RunningJob:
     warm: bool = False
     """That process had made other calls before."""
     used_cpu_seconds: float = 0.0
+    """What its step has taken, at the latest reading."""
+    process_cpu_seconds: float = 0.0
+    """What the step's process had taken then, maybe with calls before it; not a number as long as that is not known."""
     steady_bytes: int = 0
     """Its memory when it last grew noticeably, at the monotonic time `steady_since`."""
     steady_since: float = math.inf
@@ -106,9 +109,18 @@ class RunningJob:
         """How much it is expected to grow yet."""
         return max(0, self.expected_bytes - self.memory_bytes)
 
-    def measured(self, memory_bytes: int, cpu_seconds: float, now: float) -> None:
-        """Take in a reading of its ffmpeg: memory now, CPU time so far."""
-        self.memory_bytes, self.used_cpu_seconds = memory_bytes, cpu_seconds
+    def spawned(self, process: ProcessIdentity, now: float, *, call: bool, warm: bool) -> None:
+        """Its step has a process, which may have made calls before."""
+        self.ffmpeg, self.is_call, self.warm = process, call, warm
+        self.started_seconds = self.stopped_since = now
+        self.stopped_seconds = self.used_cpu_seconds = 0.0
+        self.process_cpu_seconds = math.nan if warm else 0.0
+
+    def measured(self, memory_bytes: int, process_cpu_seconds: float, now: float, *, sharing: int = 1) -> None:
+        """Take in a reading of its ffmpeg: memory now, CPU time so far, of a process that so many share."""
+        if not math.isnan(self.process_cpu_seconds):
+            self.used_cpu_seconds += (process_cpu_seconds - self.process_cpu_seconds) / sharing
+        self.memory_bytes, self.process_cpu_seconds = memory_bytes, process_cpu_seconds
         if memory_bytes > self.steady_bytes * NOTICEABLE_GROWTH:
             self.steady_bytes, self.steady_since = memory_bytes, now
 

@@ -306,6 +306,11 @@ class JobQueue:
                 return self._tenants.note(tenant, len(left)) if left else None
         return None
 
+    def charge(self, job_id: str, cpu_seconds: float) -> None:
+        """Charge the tenant of a job in hand with what that is expected to take by now."""
+        for queue in (self.ready, self.waiting):
+            queue.order.charge(job_id, cpu_seconds)
+
     def _of(self, job: QueuedJob) -> ReadyQueue:
         return self.waiting if job.waits else self.ready
 

@@ -1,7 +1,7 @@
 """Which tenant is next, and which may have no more for now? By its weight and the CPU-seconds that its jobs took.
 
-A tenant is charged what a job is predicted to take when the job is taken from the queue, and what it took once an
-attempt has ended. The one that was given least by its weight is next.
+A tenant is charged what a job is predicted to take when the job is taken from the queue, more while it runs where it
+turns out to take more, and what it took once an attempt has ended. The one that was given least by its weight is next.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import bisect
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 
 from pyprocessor.errors import UsageError
@@ -129,7 +129,7 @@ class TenantOrder:
         self._charged: dict[str, tuple[str, float]] = {}
         """By job in hand: its tenant and what that was charged."""
         self.period = 0
-        self._level = 0.0
+        self._last_level = 0.0
         """What the tenant had been given that the last job was taken from."""
         self._newcomers: dict[str, float] = {}
         """Tenants that had nothing and began to wait while others had something, with what they were given before."""
@@ -142,8 +142,7 @@ class TenantOrder:
         """Jobs of this band and tenant begin to wait. A tenant that was idle starts level with the least served one."""
         if not self._bands[tenant]:
             before = self._given.get(tenant, 0.0)
-            level = min((given for _, given, _, _ in self._places), default=self._level)
-            self._given[tenant] = max(level, before)
+            self._given[tenant] = max(self._level(standing(band, self.period)), before)
             if (self._places or self._charged) and not self._tenants.account(tenant).jobs:
                 self._newcomers[tenant] = before
         self._bands[tenant].add(band)
@@ -164,18 +163,25 @@ class TenantOrder:
         """Whether tenants have come since the last `admit`."""
         return bool(self._newcomers)
 
-    def admit(self, back: Iterable[QueuedJob]) -> None:
-        """Set newcomers level again, and first among equals: what others were charged for and had not begun was taken
-        back, or was asked `back`.
-        """
-        newcomers, self._newcomers = self._newcomers, {}
-        served = {tenant: given for _, given, tenant, _ in self._places if tenant not in newcomers}
-        for job in back:
-            if job.tenant in served:
-                served[job.tenant] -= job.cpu_seconds / self._tenants.account(job.tenant).limits.weight
+    def admit(self) -> None:
+        """Set newcomers level again, and first among equals: others were refunded what was taken back from them."""
+        newcomers = {name: at for name, at in self._newcomers.items() if not self._tenants.account(name).jobs}
+        others = any(tenant not in newcomers for _, _, tenant, _ in self._places)
         for tenant, before in newcomers.items():
-            if served and not self._tenants.account(tenant).jobs:
-                self._set(tenant, max(before, math.nextafter(min(served.values()), -math.inf)))
+            if others and self._bands[tenant]:
+                first = min(standing(band, self.period) for band in self._bands[tenant])
+                self._set(tenant, max(before, math.nextafter(self._level(first, newcomers), -math.inf)))
+        self._newcomers.clear()
+
+    def _level(self, wanted: Standing, without: Container[str] = ()) -> float:
+        """What the least served tenant has, of those that stand as wanted, else of those that are next.
+
+        Others than these are served little because their turn has not come, and one that has reached a limit because
+        of that: who began with as little would be served alone until it had as much as those that it runs beside.
+        """
+        places = [p for p in self._places if p[2] not in without and not self._tenants.shortage(p[2])]
+        beside = [given for at, given, _, _ in places if at == wanted] or [given for _, given, _, _ in places[:1]]
+        return min(beside, default=self._last_level)
 
     def take(self, job: QueuedJob) -> None:
         """Charge a tenant for a job that is taken from the queue."""
@@ -184,8 +190,20 @@ class TenantOrder:
         account.jobs += 1
         account.claimed += job.cpu_seconds
         # One that runs alone is of a tenant that may never have waited here.
-        self._level = self._given.setdefault(job.tenant, self._level)
+        self._last_level = self._given.setdefault(job.tenant, self._last_level)
         self._charge(job.tenant, job.cpu_seconds)
+
+    def charged(self, job_id: str) -> float:
+        """What the tenant of a job in hand is charged for it."""
+        return self._charged.get(job_id, ("", 0.0))[1]
+
+    def charge(self, job_id: str, cpu_seconds: float) -> None:
+        """Charge for a job in hand what it is expected to take by now; nothing where it is not of this queue."""
+        tenant, before = self._charged.get(job_id, ("", cpu_seconds))
+        if cpu_seconds != before:
+            self._charged[job_id] = tenant, cpu_seconds
+            self._tenants.account(tenant).claimed += cpu_seconds - before
+            self._charge(tenant, cpu_seconds - before)
 
     def settle(self, job_id: str, cpu_seconds: float) -> str | None:
         """Charge what an attempt took, not what was predicted; returns the tenant, None where nothing was charged.

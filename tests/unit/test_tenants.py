@@ -184,7 +184,7 @@ def test_a_newcomer_is_noticed_once() -> None:
     queue.add(job("b", "b"))
     assert order.newcomers
     queue.put_back(back)
-    order.admit([])
+    order.admit()
     queue.add(job("b2", "b"))
     assert not order.newcomers
     assert [taken(queue) for _ in range(4)] == ["a", "b", "a2", "b2"]
