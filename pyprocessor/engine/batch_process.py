@@ -42,6 +42,8 @@ class BatchProcess:
         self.last_priority = max(job.queued.priority for job in self.jobs.values())
         """The highest number among the jobs that it has not begun, at least."""
         self.given = len(self.jobs)
+        self.may_pass = 0
+        """How many more jobs of its kind it may be given before it is their turn."""
         """How many jobs it was given in all."""
         self._short = all(is_short_file(job.queued) for job in self.jobs.values())
         self.idle_since = math.inf

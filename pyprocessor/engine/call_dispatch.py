@@ -24,13 +24,14 @@ from pyprocessor.plan.ahead import (
     LEAST_AHEAD,
     MOST_WAITING,
     files_to_give,
+    goes_on_with,
     jobs_ahead,
     more_of_its_kind,
     next_of_those_that_wait,
     slots_for_waiting,
 )
 from pyprocessor.plan.modes import Chosen
-from pyprocessor.plan.planner import usable_cores
+from pyprocessor.plan.planner import slots_beside, usable_cores
 
 HELD_UP_SECONDS = 1.0
 HELD_UP_FACTOR = 4.0
@@ -162,7 +163,9 @@ class CallDispatch(Dispatch):
     def _free_held_up(self, on: Conditions) -> None:
         """Take back what waits behind calls that take far longer than predicted, where slots are free elsewhere."""
         late = [p for p in self.processes if p.affinity is not None and not p.waits and is_held_up(p, on.now)]
-        if not late or self._free_slots < 1:
+        if not late or self._free_slots < 1 or self._shape is None:
+            return
+        if isinstance(slots_beside(self._shape, self.settings, self._planned(on)), Wait):
             return
         with self.journal.transaction():
             for process in late:
@@ -203,15 +206,19 @@ class CallDispatch(Dispatch):
             head = self.queue.ready.first(self._backends.available)
             if head is None or admission.not_free(head, on, self.queue.ready) is not None:
                 break
-            if head.affinity != process.affinity:
+            job = goes_on_with(self.queue.ready, process.kind, head, form.concurrency, self._backends.available)
+            passes = job is not None and job is not head
+            if job is None or (passes and process.may_pass < 1):
                 continue
             free = form.concurrency - sum(
                 other.occupied_slots for other in self.processes if other is not process and not other.waits
             )
-            if slots <= free and (count := self._wanted(process, head, form.share)) > 0:
+            if slots <= free and (count := self._wanted(process, job, form.share)) > 0:
                 others = (other.planned_bytes for other in self.processes if other is not process)
                 each = (form.memory_budget_bytes - sum(others)) / slots
-                taken = more_of_its_kind(self.queue.ready, process.kind, count, each, self._backends.available)
+                count = min(count, process.may_pass) if passes else count
+                taken = more_of_its_kind(self.queue.ready, job, count, each, self._backends.available)
+                process.may_pass -= len(taken) if passes else 0
                 taken = [job for job in taken if not self._leave_if_late(job, process.batch.threads, on)]
                 self._give(process, self._backends.given(taken))
 
@@ -219,16 +226,21 @@ class CallDispatch(Dispatch):
     def _is_short(process: BatchProcess) -> bool:
         return any(jobs_ahead(job.queued) > LEAST_AHEAD for job in itertools.islice(process.jobs.values(), 1))
 
-    def _wanted(self, process: BatchProcess, head: QueuedJob, share: float) -> int:
+    def _wanted(self, process: BatchProcess, job: QueuedJob, share: float) -> int:
         """How many more jobs such as this one a process is given now."""
         slots = process.batch.slots
         if process.affinity is None:
             most = int(self.profile.estimation.max_batch_size * share) - process.given
-            return min(slots * files_to_give(head, len(self.queue.ready), self._concurrency), most)
-        most, has = slots * jobs_ahead(head), len(process.jobs)
-        if head.asking is not None:
+            return min(slots * files_to_give(job, len(self.queue.ready), self._concurrency), most)
+        most, has = slots * jobs_ahead(job), len(process.jobs)
+        if job.asking is not None:
             return slots - has  # see `plan/planner`
         return most - has if has <= most / 2 else 0
+
+    def _begin(self, batch: Batch, jobs: list[QueuedJob], why: str) -> None:
+        super()._begin(batch, jobs, why)
+        # As many as wait already: of what is added later none keeps another kind waiting.
+        self.processes[-1].may_pass = self.queue.ready.count_of(jobs[0].affinity)
 
     def _give(self, process: BatchProcess, jobs: list[QueuedJob]) -> None:
         """Enter further jobs of a process in the journal and among its own."""
