@@ -25,13 +25,14 @@ from pyprocessor.plan.ahead import (
     LEAST_AHEAD,
     MOST_WAITING,
     files_to_give,
+    goes_on_with,
     jobs_ahead,
     more_of_its_kind,
     next_of_those_that_wait,
     slots_for_waiting,
 )
 from pyprocessor.plan.modes import Chosen
-from pyprocessor.plan.planner import usable_cores
+from pyprocessor.plan.planner import slots_beside, usable_cores
 
 HELD_UP_SECONDS = 1.0
 HELD_UP_FACTOR = 4.0
@@ -175,13 +176,16 @@ class CallDispatch(Dispatch):
         another tenant is next.
         """
         late = [p for p in self.processes if p.affinity is not None and not p.waits and is_held_up(p, on.now)]
-        head = self.queue.ready.first() if late else None
+        if not late or self._shape is None:
+            return
+        head, beside = self.queue.ready.first(), slots_beside(self._shape, self.settings, self._planned(on))
+        has_room = self._free_slots >= 1 and not isinstance(beside, Wait)
         with self.journal.transaction():
             for process in late:
                 anothers_turn = head is not None and any(
                     job.state is JobState.ASSIGNED and job.queued.tenant != head.tenant for job in process.jobs.values()
                 )
-                if self._free_slots < 1 and not anothers_turn:
+                if not has_room and not anothers_turn:
                     continue
                 for job in process.unsent:
                     self.transitions.returned(process.remove(job.job_id))
@@ -220,15 +224,19 @@ class CallDispatch(Dispatch):
             head = self.queue.ready.first(self._backends.available)
             if head is None or admission.not_free(head, on, self.queue.ready) is not None:
                 break
-            if head.affinity != process.affinity:
+            job = goes_on_with(self.queue.ready, process.kind, head, form.concurrency, self._backends.available)
+            passes = job is not None and job is not head
+            if job is None or (passes and process.may_pass < 1):
                 continue
             free = form.concurrency - sum(
                 other.occupied_slots for other in self.processes if other is not process and not other.waits
             )
-            if slots <= free and (count := self._wanted(process, head, form.share)) > 0:
+            if slots <= free and (count := self._wanted(process, job, form.share)) > 0:
                 others = (other.planned_bytes for other in self.processes if other is not process)
                 each = (form.memory_budget_bytes - sum(others)) / slots
-                taken = more_of_its_kind(self.queue.ready, process.kind, count, each, self._backends.available)
+                count = min(count, process.may_pass) if passes else count
+                taken = more_of_its_kind(self.queue.ready, job, count, each, self._backends.available)
+                process.may_pass -= len(taken) if passes else 0
                 taken = [job for job in taken if not self._leave_if_late(job, process.batch.threads, on)]
                 self._give(process, self._backends.given(taken))
 
@@ -236,16 +244,21 @@ class CallDispatch(Dispatch):
     def _is_short(process: BatchProcess) -> bool:
         return any(jobs_ahead(job.queued) > LEAST_AHEAD for job in itertools.islice(process.jobs.values(), 1))
 
-    def _wanted(self, process: BatchProcess, head: QueuedJob, share: float) -> int:
+    def _wanted(self, process: BatchProcess, job: QueuedJob, share: float) -> int:
         """How many more jobs such as this one a process is given now."""
         slots = process.batch.slots
         if process.affinity is None:
             most = int(self.profile.estimation.max_batch_size * share) - process.given
-            return min(slots * files_to_give(head, len(self.queue.ready), self._concurrency), most)
-        most, has = slots * jobs_ahead(head), len(process.jobs)
-        if head.asking is not None:
+            return min(slots * files_to_give(job, len(self.queue.ready), self._concurrency), most)
+        most, has = slots * jobs_ahead(job), len(process.jobs)
+        if job.asking is not None:
             return slots - has  # see `plan/planner`
         return most - has if has <= most / 2 else 0
+
+    def _begin(self, batch: Batch, jobs: list[QueuedJob], why: str) -> None:
+        super()._begin(batch, jobs, why)
+        # As many as wait already: of what is added later none keeps another kind waiting.
+        self.processes[-1].may_pass = self.queue.ready.count_of(jobs[0].affinity)
 
     def _give(self, process: BatchProcess, jobs: list[QueuedJob]) -> None:
         """Enter further jobs of a process in the journal and among its own."""

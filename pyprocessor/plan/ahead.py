@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from pyprocessor.costs.model import FILE_SECONDS, CostClass
+from pyprocessor.jobs.priorities import UNRANKED
 from pyprocessor.jobs.queued_job import Kind, QueuedJob
 from pyprocessor.models import BatchSettings
 from pyprocessor.plan import resources
@@ -18,6 +19,8 @@ AHEAD_SECONDS = 0.5
 MOST_AHEAD = 256
 LEAST_AHEAD = 2
 """One that runs and the next."""
+PASSED_SHARE = 2
+"""A job is passed by others while what waits is so many times what the other slots do meanwhile, once it runs."""
 
 
 def jobs_ahead(job: QueuedJob) -> int:
@@ -43,28 +46,49 @@ def files_to_give(job: QueuedJob, left: int, all_slots: int) -> int:
     return max(1, min(int(MIN_BATCH_SECONDS / job.wall_seconds(1)), left // (2 * all_slots)))
 
 
+def goes_on_with(
+    ready: ReadyQueue, kind: Kind, head: QueuedJob, all_slots: int, available: Callable[[QueuedJob], bool]
+) -> QueuedJob | None:
+    """The job that a process which does calls of one kind goes on with: the `head` where it is of that kind, else one
+    that only costs decide to come later.
+
+    So what the process has loaded stays of use. None where the head might then end after all others.
+    """
+    if head.kind == kind:
+        return head
+    late = ready.wall_seconds(1) < PASSED_SHARE * (all_slots - 1) * head.wall_seconds(1)
+    if kind[0] is None or head.rank != UNRANKED or late:
+        return None
+    return ready.first(lambda job: job.kind == kind and _alike(job, head) and available(job))
+
+
+def _alike(job: QueuedJob, other: QueuedJob) -> bool:
+    """Whether only costs decide which of them comes first."""
+    return job.band == other.band and job.tenant == other.tenant
+
+
 def more_of_its_kind(
     ready: ReadyQueue,
-    kind: Kind,
+    first: QueuedJob,
     count: int,
     most_bytes: float,
     available: Callable[[QueuedJob], bool],
 ) -> list[QueuedJob]:
-    """Take up to so many further jobs for a process that does calls of one kind, or short files.
+    """Take up to so many jobs of the `first` one's kind and priority, for the process that goes on with it.
 
-    None where the next job whose back end is `available` is no such one. They are of one priority, and take
-    `most_bytes` each at most.
+    They take `most_bytes` each at most, and their back end is `available`. Where it is not their turn they are all of
+    the first one's tenant.
     """
-    head = ready.first(available)
+    head, kind = ready.first(available), first.kind
+    in_turn = head is not None and head.kind == kind
 
     def fits(job: QueuedJob) -> bool:
-        return job.kind == kind and job.memory_bytes <= most_bytes and available(job)
+        alike = job.kind == kind and (job.band == first.band if in_turn else _alike(job, first))
+        return alike and job.memory_bytes <= most_bytes and available(job)
 
-    if head is None or not fits(head):
-        return []
     taken: list[QueuedJob] = []
-    while len(taken) < count:
-        job = ready.first(lambda job: fits(job) and job.band == head.band)
+    while len(taken) < count and fits(first):
+        job = ready.first(fits)
         if job is None or (kind[0] is None and not is_short_file(job)):
             break
         ready.take(among=[job.job_id])

@@ -148,7 +148,6 @@ def next_batch(
     """
     cores = max(shape.cores, shape.concurrency)
     free_cores = cores - sum(r.slots * r.cores for r in running)
-    occupied = sum(r.slots for r in running)
     processes_taken = sum(r.slots > 0 for r in running)
     in_use: Counter[str] = Counter()
     for batch in running:
@@ -162,13 +161,10 @@ def next_batch(
             return False
         return resources.how_many_fit(job, in_use, settings) >= 1 and (job.asking is None or available(job))
 
-    free_slots = min(shape.concurrency - occupied, free_cores)
     if head is None:
         return Wait("no file is ready")
-    if free_slots < 1:
-        return Wait(f"as many files run as may at once ({occupied})")
-    if settings.jobs is not None and processes_taken >= shape.processes:
-        return Wait(f"as many batches run as may at once ({shape.processes})")
+    if isinstance(free_slots := slots_beside(shape, settings, running), Wait):
+        return free_slots
     # Under memory pressure a fixed size shrinks as the automatic one does.
     fixed = max(1, int(settings.batch_size * shape.share)) if settings.enabled and settings.batch_size else None
     if fixed is not None and more_to_come and len(ready) < fixed:
@@ -262,6 +258,17 @@ def next_batch(
         seconds = packing.take_worth(estimation, shape.share, free_slots, all_slots, in_order=in_order(settings))
         why = f"each of its slots is to have work for about {duration(seconds)}"
     return packing.formed(batch_id, shape.memory_budget_bytes, shape.memory_limit_bytes, why)
+
+
+def slots_beside(shape: Shape, settings: BatchSettings, running: Sequence[RunningBatch]) -> int | Wait:
+    """How many slots are free for a process of its own beside those that run, or why none is."""
+    occupied = sum(r.slots for r in running)
+    free_cores = max(shape.cores, shape.concurrency) - sum(r.slots * r.cores for r in running)
+    if (free_slots := min(shape.concurrency - occupied, free_cores)) < 1:
+        return Wait(f"as many files run as may at once ({occupied})")
+    if settings.jobs is not None and sum(r.slots > 0 for r in running) >= shape.processes:
+        return Wait(f"as many batches run as may at once ({shape.processes})")
+    return free_slots
 
 
 def _widening(

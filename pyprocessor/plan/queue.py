@@ -77,6 +77,10 @@ class ReadyQueue:
         """For each class, the predicted CPU-seconds of its jobs and the factor that these may be off by."""
         return [(known.cpu_seconds, known.factors.spread) for known in self._classes.values()]
 
+    def count_of(self, cost_class: CostClass | None) -> int:
+        """How many jobs of a class could start now."""
+        return self._classes[cost_class].count if cost_class in self._classes else 0
+
     def main_class(self) -> CostClass | None:
         """The class that most of the work is of."""
         return max(self._classes, key=lambda cost_class: self._classes[cost_class].cpu_seconds, default=None)

@@ -37,7 +37,7 @@ def measure(_folder: Path) -> Iterator[str]:
         ready, adding = filled(tenants)
         began = time.process_time()
         while (head := ready.first()) is not None:
-            more_of_its_kind(ready, head.kind, MOST_AHEAD, head.memory_bytes, lambda _: True)
+            more_of_its_kind(ready, head, MOST_AHEAD, head.memory_bytes, lambda _: True)
         taking = time.process_time() - began
         adding, taking = (seconds / JOBS * 1e6 for seconds in (adding, taking))
         yield f"{tenants} tenants: {adding:.0f} us of CPU to add a call to 100,000, {taking:.0f} us to take it"

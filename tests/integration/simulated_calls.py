@@ -37,6 +37,7 @@ from pyprocessor.models import (
     Usage,
 )
 from pyprocessor.models.run import RunRequest
+from pyprocessor.plan import modes
 from pyprocessor.plan.admission import OVERHEAD_BYTES, Allowance, Conditions
 from pyprocessor.plan.hours import Schedule
 from pyprocessor.profiles import load
@@ -158,7 +159,8 @@ class Simulation:
         cost_class, model = class_of(features, 1), self.calibration.model
         if model.measured_count(cost_class) == 0:
             self.calibration.model = model = model.observe(features, 1, Cost(0.0, 0, 0))
-        self.transitions.queue.add(QueuedJob.of(job, cost_class, model, PROFILE.estimation, asking=asking))
+        rank = modes.rank(self.dispatch.profile.batch, job, len(self.said))
+        self.transitions.queue.add(QueuedJob.of(job, cost_class, model, PROFILE.estimation, asking=asking, rank=rank))
 
     @property
     def running(self) -> list[str]:
