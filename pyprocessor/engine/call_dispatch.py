@@ -163,7 +163,9 @@ class CallDispatch(Dispatch):
 
     def _is_far_ahead(self, process: BatchProcess, *, of_what_was_charged: bool) -> bool:
         """Whether it has work for long beyond what it has begun, or of that more than tenants were charged for."""
-        left = [(job.job_id, self._priced(job.queued)) for job in process.jobs.values() if job.state is JobState.ASSIGNED]
+        left = [
+            (job.job_id, self._priced(job.queued)) for job in process.jobs.values() if job.state is JobState.ASSIGNED
+        ]
         if of_what_was_charged:
             charged = self.queue.ready.order.charged
             seconds = sum(job.cpu_seconds - charged(job_id) for job_id, job in left)

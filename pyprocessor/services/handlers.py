@@ -5,19 +5,19 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import reduce
 from importlib import import_module
 from typing import Any
 
 from pyprocessor.errors import JobError, UsageError
 from pyprocessor.models.extras import check_installed
-from pyprocessor.tasks.enhance import Enhancing
+from pyprocessor.tasks.enhance import ChatBackend, Enhancing
 from pyprocessor.tasks.params import params_as
 from pyprocessor.tasks.registry import offered
 from pyprocessor.workers.requests import BatchRequest
 
-_CHAT = ("url", "model", "key_from", "temperature", "timeout_seconds")
+_CHAT = (*(field.name for field in fields(ChatBackend)), "backends", "temperature", "timeout_seconds")
 """The fields of a chat API, as the task `enhance` has them."""
 MOST_PICKLED_BYTES = 256 << 10
 HandlerGiven = Callable[[BatchRequest], Any] | str | Mapping[str, Any] | None
@@ -97,12 +97,12 @@ def _pickled(given: Callable[[BatchRequest], Any], name: str) -> Handler:
     return Handler(f"{name} {digest[:16]}", {"pickled": base64.b64encode(data).decode("ascii")})
 
 
-def _chat(fields: Mapping[str, Any]) -> Handler:
-    for name in fields:
+def _chat(given: Mapping[str, Any]) -> Handler:
+    for name in given:
         if name not in _CHAT:
             raise UsageError(f"handler: a chat API has no field `{name}`; it has {', '.join(_CHAT)}.")
     try:
-        asked = params_as(Enhancing, fields)
+        asked = params_as(Enhancing, given)
     except JobError as error:
         raise UsageError(f"handler: {error}") from None
     common = {"temperature": asked.temperature, "timeout_seconds": asked.timeout_seconds}

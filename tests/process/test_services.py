@@ -181,7 +181,7 @@ def test_the_program_shown_runs(tmp_path: Path) -> None:
         ("__main__:answer", "which other processes do not run"),
         (5, "has to be a function"),
         ({"url": "nonsense"}, "`url` must be an address"),
-        ({"url": "https://here", "burst": 2}, "a chat API has no field `burst`"),
+        ({"url": "https://here", "language": "en"}, "a chat API has no field `language`"),
         (lambda _, data=b"x" * 300_000: "", "let it read its data from a file"),
     ],
 )

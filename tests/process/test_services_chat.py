@@ -15,15 +15,18 @@ from tests.integration.api_server import BROKEN, BUSY, HALF, ApiServer, Fault, a
 KEY = "sk-of-this-test"
 
 
-@pytest.fixture(autouse=True)
-def key(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The key is in the environment."""
-    monkeypatch.setenv("THE_KEY", KEY)
+@pytest.fixture(scope="module")
+def key_from(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A file with the key."""
+    path = tmp_path_factory.mktemp("key") / "key"
+    path.write_text(KEY)
+    path.chmod(0o600)
+    return f"file:{path}"
 
 
-def service(api: ApiServer, **more: Any) -> dict[str, Any]:
+def service(api: ApiServer, key_from: str, **more: Any) -> dict[str, Any]:
     """The fields of a handler that asks this server."""
-    return {"url": api.url, "model": "m", "key_from": "env:THE_KEY", **more}
+    return {"url": api.url, "model": "m", "key_from": key_from, **more}
 
 
 def asked(count: int) -> list[BatchRequest]:
@@ -36,10 +39,10 @@ def contents(results: Sequence[BatchResult]) -> list[str | None]:
     return [result.content for result in results]
 
 
-def test_what_is_sent() -> None:
+def test_what_is_sent(key_from: str) -> None:
     """Prompt, style of the profile, and key; one request each."""
     with api_server(key=KEY) as api:
-        results = BatchProcessor(handler=service(api)).process_batch_parallel(asked(2))
+        results = BatchProcessor(handler=service(api, key_from)).process_batch_parallel(asked(2))
     assert contents(results) == ["Text 0.", "Text 1."]
     assert len(api.requests) == 2
     system, user = api.requests[0].fields["messages"]
@@ -47,30 +50,30 @@ def test_what_is_sent() -> None:
     assert user["content"].startswith("text ")
 
 
-def test_a_server_that_is_busy_or_breaks_is_asked_again(tmp_path: Path) -> None:
+def test_a_server_that_is_busy_or_breaks_is_asked_again(key_from: str, tmp_path: Path) -> None:
     """By the engine, after the time that it asks for; what it has answered is kept, and nothing is asked alone."""
     faults = [None, BUSY, HALF, None, BROKEN]
     with api_server(*faults, key=KEY) as api:
-        processor = BatchProcessor(1, 8, handler=service(api), output=tmp_path)
+        processor = BatchProcessor(1, 8, handler=service(api, key_from), output=tmp_path)
         results = processor.process_batch_chunked(asked(8))
     assert contents(results) == [f"Text {number}." for number in range(8)]
     answered = len(api.requests) - sum(fault is not None for fault in faults)
     assert answered == 8, "no request that was answered was sent again"
 
 
-def test_a_limit_is_kept_by_small_chunks(tmp_path: Path) -> None:
+def test_a_limit_is_kept_by_small_chunks(key_from: str, tmp_path: Path) -> None:
     """Of ten a second two at once, whatever the size of a chunk."""
     with api_server(key=KEY) as api:
-        processor = BatchProcessor(1, 32, handler=service(api, per_minute=600, burst=2), output=tmp_path)
+        processor = BatchProcessor(1, 32, handler=service(api, key_from, per_minute=600, burst=2), output=tmp_path)
         results = processor.process_batch_chunked(asked(6))
     assert all(result.success for result in results)
     assert processor.performance_metrics["chunks"] == 3
 
 
-def test_another_server_answers_where_the_first_does_not() -> None:
+def test_another_server_answers_where_the_first_does_not(key_from: str) -> None:
     """The preferred one is asked first, and then left alone."""
     with api_server(always=BROKEN) as down, api_server(key=KEY) as up:
-        fields = [service(down, name="first"), service(up, name="second")]
+        fields = [service(down, key_from, name="first"), service(up, key_from, name="second")]
         results = BatchProcessor(1, handler={"backends": fields}).process_batch_chunked(asked(3))
     assert contents(results) == ["Text 0.", "Text 1.", "Text 2."]
     assert down.requests
@@ -81,10 +84,10 @@ def test_another_server_answers_where_the_first_does_not() -> None:
     [(Fault(401), "permission", "key"), (BROKEN, "connection", "500")],
     ids=["wrong key", "down for good"],
 )
-def test_what_is_never_answered_fails(fault: Fault, kind: str, said: str) -> None:
+def test_what_is_never_answered_fails(key_from: str, fault: Fault, kind: str, said: str) -> None:
     """With a sentence; the key is in none."""
     with api_server(always=fault) as api:
-        result = BatchProcessor(handler=service(api)).process_single_request(asked(1)[0])
+        result = BatchProcessor(handler=service(api, key_from)).process_single_request(asked(1)[0])
     assert (result.metadata or {})["error_kind"] == kind
     assert said in (result.error or "")
     assert KEY not in str(dataclasses.asdict(result))
