@@ -169,3 +169,10 @@ def test_what_results_say() -> None:
     first, second = found["optimization_recommendations"]
     assert first.startswith("3 of 25 requests failed (timeout): ")
     assert second.startswith("The request 'slow' took 8.00 s, 80% of the time of all 25")
+
+
+def test_vectors_of_very_large_numbers_have_figures() -> None:
+    """Their sums are beyond what a float holds; those with numbers that are not finite are left out."""
+    vectors = [[1e308], [1e308], [-1e308], [math.nan], []]
+    found = analyze_batch_performance([BatchResult("", True, "", vector) for vector in vectors])["hrv_analysis"]
+    assert (found["count"], found["mean"]) == (3, [pytest.approx(1e308 / 3)])
