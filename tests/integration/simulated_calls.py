@@ -93,6 +93,7 @@ class Simulation:
     max_batch_size: int = PROFILE.estimation.max_batch_size
     now: float = 0.0
     more_to_come: bool = False
+    pending: int = 0
     began: dict[str, float] = field(default_factory=dict)
     ended: dict[str, float] = field(default_factory=dict)
     turn: int = 0
@@ -173,6 +174,7 @@ class Simulation:
             CLOCK,
             allowance=Allowance(look=self.turn if self.looks else 0),
             more_to_come=self.more_to_come,
+            pending=self.pending,
             now=self.now,
             run_seconds=self.now + 60.0,
             reading_number=self.turn,
