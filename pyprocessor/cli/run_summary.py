@@ -24,8 +24,12 @@ def print_summary(
     as_json: bool,
     text: Callable[[summary.Summary], str],
     advice: Sequence[Recommendation] | None = None,
+    not_replayed: str = "",
 ) -> None:
-    """Print what a run came to, by its journal, with recommendations if any; `text` makes the text of it."""
+    """Print what a run came to, by its journal, with recommendations if any; `text` makes the text of it.
+
+    `not_replayed` says why the run was not replayed.
+    """
     log_of = partial(find_job_log, output)
     summed = summary.summarise(journal, run, now=time.time(), log_of=log_of)
     if not as_json:
@@ -42,6 +46,7 @@ def print_summary(
             log_of=log_of,
             memory_allowed_bytes=allowed,
             advice=advice,
+            not_replayed=not_replayed,
         )
 
 
