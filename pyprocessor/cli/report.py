@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 import click
 
-from pyprocessor.cli.run_summary import memory_allowed, print_summary
+from pyprocessor.cli.run_summary import memory_allowed, print_summary, until
 from pyprocessor.cli.session import Session, print_result
 from pyprocessor.costs.job_prior import prior_cost
 from pyprocessor.costs.model import CostModel, class_of
@@ -42,7 +42,7 @@ def report(session: Session, output: str, form: str, last: int | None, verbose: 
         if run is None:
             raise no_journal(folder)
         if last is not None:
-            compared = figures.compared(journal, journal.last_runs(last), now=time.time())
+            compared = figures.compared(journal, journal.last_runs(last), partial(until, journal))
             session.answered = form == "json"
             print_result(figures.compared_json(compared) if form == "json" else figures.compared_text(compared))
             return
