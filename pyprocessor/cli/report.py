@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 import click
 
-from pyprocessor.cli.run_summary import memory_allowed, print_summary
+from pyprocessor.cli.run_summary import memory_allowed, print_summary, until
 from pyprocessor.cli.session import Session, print_result
 from pyprocessor.costs.job_prior import prior_cost
 from pyprocessor.costs.model import CostModel, class_of
@@ -22,7 +22,7 @@ from pyprocessor.journal.rows import AttemptRow, JobRow, RunRow
 from pyprocessor.models import Chunking, Cost, CostFeatures, Origin, Profile, Reading
 from pyprocessor.models.run import RunRequest
 from pyprocessor.plan.hours import Schedule
-from pyprocessor.plan.replay import Ran, RunToReplay, recommendations
+from pyprocessor.plan.replay import Ran, RunToReplay, not_replayed, recommendations
 from pyprocessor.report import accuracy, figures, summary
 from pyprocessor.state.state_folder import state_folder
 from pyprocessor.system.processes import is_alive
@@ -42,12 +42,14 @@ def report(session: Session, output: str, form: str, last: int | None, verbose: 
         if run is None:
             raise no_journal(folder)
         if last is not None:
-            compared = figures.compared(journal, journal.last_runs(last), now=time.time())
+            compared = figures.compared(journal, journal.last_runs(last), partial(until, journal))
             session.answered = form == "json"
             print_result(figures.compared_json(compared) if form == "json" else figures.compared_text(compared))
             return
         goes_on = run.ended_at is None and is_alive(run.engine)
-        replayed = None if run.ended_at is None else run_to_replay(journal, run, folder)
+        found = run_to_replay(journal, run, folder, goes_on=goes_on)
+        replayed = found if isinstance(found, RunToReplay) else None
+        why_not = not_replayed(found) if isinstance(found, RunToReplay) else found
         advice = recommendations(replayed) if replayed is not None else None
 
         def text(summed: summary.Summary) -> str:
@@ -56,32 +58,38 @@ def report(session: Session, output: str, form: str, last: int | None, verbose: 
             told += figures.text(analysis, advice or (), width=width)
             return told + summary.governor_text(summed, journal, width=width)
 
-        print_summary(journal, run, folder, session, as_json=form == "json", text=text, advice=advice)
+        print_summary(
+            journal, run, folder, session, as_json=form == "json", text=text, advice=advice, not_replayed=why_not
+        )
 
 
-def run_to_replay(journal: JournalReader, run: RunRow, output: bytes) -> RunToReplay | None:
-    """What the planner has to know of a run that is over; None where it cannot know enough.
-
-    Jobs that wait for each other or for a service are not what it plans, and a run of an earlier version, or a very
-    short one, left no settings or no readings.
-    """
+def run_to_replay(journal: JournalReader, run: RunRow, output: bytes, *, goes_on: bool) -> RunToReplay | str:
+    """What the planner has to know of a run; a sentence where it cannot know enough."""
     profile, readings = journal.settings(run.id), list(journal.readings(run.id))
     attempts = [attempt for attempt in journal.attempts(run_id=run.id) if attempt.usage is not None]
-    if profile is None or not readings or not attempts or run.ended_at is None:
-        return None
+    if run.ended_at is None:
+        return "The run goes on." if goes_on else "The run did not end by itself."
+    if not attempts:
+        return "Nothing was worked on."
+    if profile is None:
+        return "The journal does not have the settings of the run."
+    if not readings:
+        return "The run ended before the machine was looked at."
     request = RunRequest((), output, replace(profile, chunking=Chunking.AUTO), "")
     details, model, took = JobDetails(request, journal), CostModel(), []
     for job_id, attempt in accuracy.by_file(journal, attempts).items():
         row = journal.job(job_id)
-        if row is None or not _is_planned(row, details, journal):
-            return None
+        if row is None:
+            return "Jobs of the run were pruned."
+        if why := _why_not_planned(row, details, journal):
+            return f"{row.name} {why}."
         try:
             found = details.of(row)
-        except JobError:  # its task is no longer installed, or has changed
-            return None
+        except JobError as error:  # its task is no longer installed, or has changed
+            return f"{row.name} could not be done again: {error}"
         features = found.whole or found.features
         if found.asking is not None or (features.given is not None and features.given.wait_seconds > 0):
-            return None
+            return f"{row.name} waits for a service."
         assert attempt.usage is not None
         threads = attempt.threads or 1
         measured = Cost(attempt.usage.cpu_seconds, attempt.usage.peak_memory_bytes, 0)
@@ -98,11 +106,13 @@ def run_to_replay(journal: JournalReader, run: RunRow, output: bytes) -> RunToRe
     )
 
 
-def _is_planned(row: JobRow, details: JobDetails, journal: JournalReader) -> bool:
-    """Whether a preview is of such jobs: files of a folder, and what was submitted and waits for nothing."""
+def _why_not_planned(row: JobRow, details: JobDetails, journal: JournalReader) -> str:
+    """Why a preview has no such job, but files of a folder, and what was submitted and waits for nothing."""
     if row.origin is Origin.FOLDER:
-        return details.known(row)
-    return row.origin is Origin.SUBMITTED and not journal.needs(row.id) and not journal.children(row.id)
+        return "" if details.known(row) else "has changed since, or other settings"
+    if row.origin is Origin.CHILD or journal.children(row.id):
+        return "is made of other jobs"
+    return "waits for other jobs" if journal.needs(row.id) else ""
 
 
 def _ran(row: JobRow, attempt: AttemptRow, found: Details, features: CostFeatures) -> Ran:

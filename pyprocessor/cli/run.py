@@ -154,7 +154,8 @@ def sum_up(request: RunRequest, result: RunResult, session: Session, *, as_json:
             raise JournalError("The journal no longer knows the run that has just ended; was it deleted?")
         looked_in = request.input_named if request.inputs else ""
         text = partial(summary.text, width=_width(), looked_in=looked_in, verbose=verbose)
-        print_summary(journal, run, request.output, session, as_json=as_json, text=text)
+        why_not = "A run does not replay itself; `pyprocessor report` does so."
+        print_summary(journal, run, request.output, session, as_json=as_json, text=text, not_replayed=why_not)
 
 
 def _request(options: Options, loaded: profiles.LoadedProfile) -> tuple[RunRequest, list[str]]:

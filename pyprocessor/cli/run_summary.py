@@ -13,6 +13,7 @@ from pyprocessor.models import Recommendation
 from pyprocessor.plan.admission import memory_limit
 from pyprocessor.report import summary
 from pyprocessor.state.job_logs import find_job_log
+from pyprocessor.system.processes import is_alive
 
 
 def print_summary(
@@ -24,10 +25,14 @@ def print_summary(
     as_json: bool,
     text: Callable[[summary.Summary], str],
     advice: Sequence[Recommendation] | None = None,
+    not_replayed: str = "",
 ) -> None:
-    """Print what a run came to, by its journal, with recommendations if any; `text` makes the text of it."""
+    """Print what a run came to, by its journal, with recommendations if any; `text` makes the text of it.
+
+    `not_replayed` says why the run was not replayed.
+    """
     log_of = partial(find_job_log, output)
-    summed = summary.summarise(journal, run, now=time.time(), log_of=log_of)
+    summed = summary.summarise(journal, run, now=until(journal, run), log_of=log_of)
     if not as_json:
         print_result(text(summed))
         return
@@ -42,7 +47,15 @@ def print_summary(
             log_of=log_of,
             memory_allowed_bytes=allowed,
             advice=advice,
+            not_replayed=not_replayed,
         )
+
+
+def until(journal: JournalReader, run: RunRow) -> float:
+    """When a run ended, in seconds since the epoch: now where it goes on; of one that was killed when it last wrote."""
+    if run.ended_at is not None:
+        return run.ended_at
+    return time.time() if is_alive(run.engine) else journal.last_written(run.id)
 
 
 def memory_allowed(journal: JournalReader, run: RunRow) -> int | None:

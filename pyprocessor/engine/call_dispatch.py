@@ -61,7 +61,7 @@ class CallDispatch(Dispatch):
 
     mode: Chosen = field(init=False)
     _most_known: int = 0
-    """Jobs for cores that were known at once, at most."""
+    """Jobs for cores that were known or listed at once, at most."""
     _charged_by: CostModel | None = None
     """By what was learned, when it was last looked whether tenants were charged enough."""
 
@@ -92,8 +92,13 @@ class CallDispatch(Dispatch):
             self._start_waiting(on)
 
     def _choose_mode(self, on: Conditions) -> None:
-        """Have the planner's settings follow from the mode, anew where an adaptive run knows of more jobs."""
-        known = len(self.queue) - len(self.queue.waiting)
+        """Have the planner's settings follow from the mode, anew where an adaptive run knows of more jobs.
+
+        A short listing is whole by then; see `admission.may_begin`. In a long one what is listed counts.
+        """
+        if not self._begun and not admission.may_begin(self.queue.ready, on, self._beside(on).known_seconds):
+            return
+        known = len(self.queue) - len(self.queue.waiting) + on.pending
         known += sum(len(process.jobs) for process in self.processes if not process.waits)
         if known <= self._most_known or not self.queue.ready:
             return

@@ -17,6 +17,15 @@ SELECT * FROM runs WHERE id > 0 ORDER BY id DESC LIMIT 1
 -- name: last_runs
 SELECT * FROM runs WHERE id > 0 ORDER BY id DESC LIMIT :most
 
+-- name: last_written
+SELECT max(at) FROM (
+    SELECT started_at AS at FROM runs WHERE id = :run_id
+    UNION ALL SELECT max(at) FROM readings WHERE run_id = :run_id
+    UNION ALL SELECT max(at) FROM events WHERE run_id = :run_id
+    UNION ALL SELECT max(started_at) FROM attempts WHERE run_id = :run_id
+    UNION ALL SELECT max(ended_at) FROM attempts WHERE run_id = :run_id AND cpu_seconds IS NOT NULL
+)
+
 -- name: all_runs
 SELECT * FROM runs ORDER BY id
 

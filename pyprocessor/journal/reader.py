@@ -69,6 +69,10 @@ class JournalReader:
         """The newest runs, at most so many, newest first."""
         return self._all(RunRow, "last_runs", most=most)
 
+    def last_written(self, run_id: int) -> float:
+        """When a run last entered something, in seconds since the epoch."""
+        return float(self._database.rows("last_written", {"run_id": run_id})[0][0])
+
     def settings(self, run_id: int) -> Profile | None:
         """The profile under which a run began; None of runs that did not note it."""
         rows = self._database.rows("settings", {"run_id": run_id})

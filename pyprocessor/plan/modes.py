@@ -49,7 +49,8 @@ class Chosen:
         """The mode for people: `chunked, 32 a batch`."""
         asked = self.settings.mode
         by = f" by {self.settings.priority_by}" if asked is Mode.PRIORITY else ""
-        size = f", {self.settings.batch_size} a batch" if self.way is Mode.CHUNKED else ""
+        chunk = self.settings.batch_size if self.way is Mode.CHUNKED else None
+        size = f", {chunk} a batch" if chunk is not None else ""
         return f"{asked}{by}" + (f": {self.way}" if asked is not self.way else "") + size
 
 

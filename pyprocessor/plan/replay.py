@@ -11,9 +11,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from pyprocessor.costs.model import CostClass, CostModel
-from pyprocessor.models import WHOLE, BatchSettings, Chunking, Division, Job, PlanReport, Profile, Reading
+from pyprocessor.models import (
+    WHOLE,
+    BatchSettings,
+    Chunking,
+    Division,
+    Job,
+    Mode,
+    PlanReport,
+    Profile,
+    Reading,
+)
 from pyprocessor.models import Recommendation as Advice
-from pyprocessor.models.wording import display, duration
+from pyprocessor.models.wording import count, display, duration
 from pyprocessor.plan.admission import memory_budget
 from pyprocessor.plan.preview import preview
 
@@ -74,6 +84,21 @@ def recommendations(run: RunToReplay) -> tuple[Advice, ...]:
     return tuple(sorted(found, key=lambda advice: (-advice.saved_seconds, advice.option)))
 
 
+def not_replayed(run: RunToReplay) -> str:
+    """A sentence that says why a run is not replayed; empty where it is."""
+    seconds = run.seconds - run.closed_seconds
+    if run.seconds <= 0:
+        return "The clock was set back while the run was on."
+    if len(run.jobs) > MOST_REPLAYED:
+        return f"The run had {count(len(run.jobs), 'job')}, and {MOST_REPLAYED:,} are replayed at most."
+    if run.worked_seconds < LEAST_SECONDS:
+        return f"Work was on for less than {duration(LEAST_SECONDS)}, so that little can be saved."
+    if run.worked_seconds < LEAST_WORKED * seconds:
+        worked = f"{duration(run.worked_seconds)} of {duration(seconds)}"
+        return f"Work was on for {worked} only: the run waited for what no setting changes."
+    return ""
+
+
 def _worth(run: RunToReplay, saved_seconds: float) -> bool:
     return saved_seconds >= max(LEAST_SECONDS, LEAST_SHARE * run.seconds)
 
@@ -90,9 +115,9 @@ def _hours(run: RunToReplay) -> Advice | None:
 
 
 def _by_replay(run: RunToReplay) -> Iterator[Advice]:
-    worked, seconds = run.worked_seconds, run.seconds - run.closed_seconds
-    if not 0 < len(run.jobs) <= MOST_REPLAYED or worked < max(LEAST_WORKED * seconds, LEAST_SECONDS):
+    if not run.jobs or not_replayed(run):
         return
+    worked = run.worked_seconds
     was = _replayed(run, run.profile)
     if was.seconds <= 0:
         return
@@ -145,14 +170,15 @@ def _changes(run: RunToReplay) -> Iterator[list[_Change]]:
             for mebibytes in raised
             if mebibytes << 20 <= enough
         ]
-    if not batch.enabled:
-        yield [batched("--batch-mode enabled", "One file at a time", enabled=True)]
+    if batch.mode not in (Mode.AUTO, Mode.PRIORITY, Mode.STREAMING):  # whose order was asked for
+        held = "One file at a time" if batch.mode is Mode.SEQUENTIAL else f"--mode {batch.mode}"
+        yield [batched("--mode auto", held, mode=Mode.AUTO, enabled=True)]
     if batch.enabled and batch.jobs is not None and batch.jobs < cores:
         yield [
             batched(f"--jobs {jobs}", f"--jobs {batch.jobs}", jobs=jobs)
             for jobs in sorted({min(cores, batch.jobs << power) for power in range(1, cores.bit_length() + 1)})
         ]
-    if batch.enabled and batch.batch_size is not None:
+    if batch.mode in (Mode.AUTO, Mode.PRIORITY) and batch.batch_size is not None:
         yield [batched("--batch-size auto", f"--batch-size {batch.batch_size}", batch_size=None)]
     if (limit := profile.throttling.cpu_limit_percent) is not None:
         unlimited = replace(profile.throttling, cpu_limit_percent=None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -119,14 +119,14 @@ class Compared:
     analysis: Analysis
 
 
-def compared(journal: JournalReader, runs: Iterable[RunRow], *, now: float) -> list[Compared]:
-    """The figures of several runs; of one that has not ended up to `now`, in seconds since the epoch.
+def compared(journal: JournalReader, runs: Iterable[RunRow], until: Callable[[RunRow], float]) -> list[Compared]:
+    """The figures of several runs; `until` says when each ended, or up to when it goes on, in seconds since the epoch.
 
     A file belongs to the run that last changed it, so that what a later run did again is missing from an earlier one.
     """
     made = []
     for run in runs:
-        seconds = max(0.0, (run.ended_at if run.ended_at is not None else now) - run.started_at)
+        seconds = max(0.0, until(run) - run.started_at)
         made.append(Compared(run, seconds, analysis_of(journal, run, seconds)))
     return made
 

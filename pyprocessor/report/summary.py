@@ -281,10 +281,12 @@ def write_json(
     log_of: LogOf,
     memory_allowed_bytes: int | None = None,
     advice: Sequence[Recommendation] | None = None,
+    not_replayed: str = "",
 ) -> None:
     """Write the summary, the governor's events, troubles and every job of the journal, as one JSON document in ASCII.
 
-    Its schema is docs/report.schema.json. `advice` are the recommendations, None where the run was not replayed.
+    Its schema is docs/report.schema.json. `advice` are the recommendations; `not_replayed` says why the run was not
+    replayed.
 
     What a file took (`seconds`, `cpu_seconds`, `peak_memory_bytes`) is of this run's last attempt, else null. What was
     predicted of it is as of when that attempt began, else as of when it was planned.
@@ -294,6 +296,7 @@ def write_json(
     whole = _head(summary, output_root)
     whole["analysis"] = figures.entry(figures.analysis_of(journal, summary.run, summary.seconds, memory_allowed_bytes))
     whole["recommendations"] = None if advice is None else [figures.recommendation_entry(one) for one in advice]
+    whole["not_replayed"] = not_replayed or None
     head = json.dumps(whole).removesuffix("}")
     stream.write(head + ', "governor": ' + json.dumps(governor).removesuffix("}") + ', "events": [')
     _write_items(stream, map(events.event_entry, events.governor_events(journal, run_id)))

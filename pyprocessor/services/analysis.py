@@ -90,7 +90,7 @@ def analyze_batch_performance(results: Sequence[BatchResult]) -> dict[str, Any]:
         "performance_metrics": times,
         "error_analysis": errors,
         "optimization_recommendations": _recommendations(results, errors, times),
-        "hrv_analysis": _vectors([result.hrv_vector for result in results if result.hrv_vector]),
+        "hrv_analysis": _vectors([result.hrv_vector for result in results if result.hrv_vector is not None]),
     }
 
 
@@ -154,12 +154,13 @@ def _recommendations(
 
 def _vectors(vectors: Sequence[Sequence[float]]) -> dict[str, Any]:
     """Of the vectors of handlers: of those as long as most, the mean and deviation of each place, and which are far."""
+    vectors = [vector for vector in vectors if len(vector) > 0 and all(map(math.isfinite, vector))]
     if not vectors:
         return {"count": 0, "dimensions": 0, "mean": [], "standard_deviation": [], "other_dimensions": 0, "far": 0}
     dimensions = Counter(map(len, vectors)).most_common(1)[0][0]
     alike = [vector for vector in vectors if len(vector) == dimensions]
     columns = list(zip(*alike, strict=True))
-    means = [statistics.fmean(column) for column in columns]
+    means = [statistics.mean(column) for column in columns]  # whose sums may be beyond what a float holds
     deviations = [statistics.pstdev(column) for column in columns]
     far = sum(
         any(abs(value - mean) > _FAR * wide > 0 for value, mean, wide in zip(vector, means, deviations, strict=True))

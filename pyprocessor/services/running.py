@@ -25,7 +25,7 @@ from pyprocessor.publish.partials import discard
 from pyprocessor.services.handlers import Handler
 from pyprocessor.taskqueue import BatchProcessor as Queue
 from pyprocessor.taskqueue import TaskFailure, create_batch_processor
-from pyprocessor.tasks.call import AnswerRequests
+from pyprocessor.tasks.call import AnswerRequests, most_seconds
 from pyprocessor.workers.answering import failure, failure_kind
 from pyprocessor.workers.requests import BatchRequest, BatchResult
 
@@ -38,8 +38,6 @@ MOST_REQUEST_BYTES = 512 << 10
 _ALL = 100
 """Percent of the CPU, which is no limit."""
 _SHARE_OF_WAITING = 0.02
-_TIMEOUT_FACTOR = 3.0
-"""Of all requests of a chunk one after the other: each may be begun beside others and then alone, twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +175,7 @@ class Runner:
             params,
             chunk.priority,
             tenant=tenants.pop() if len(tenants) == 1 else None,
-            timeout=_TIMEOUT_FACTOR * (1 + len(chunk.requests)) * self.timeout_seconds,
+            timeout=most_seconds(len(chunk.requests), self.timeout_seconds),
             key=log.name,
         )
 

@@ -160,6 +160,12 @@ def _call(asked: Asked, handler: Mapping[str, Any], answers: Answers, suspect: i
     return Call(_ANSWER, arguments, affinity=_affinity(asked), timeout_seconds=limit)
 
 
+def most_seconds(requests: int, timeout_seconds: float) -> float:
+    """Return what a chunk takes at most: each request may hang the call for all that are left, and then those alone."""
+    together = requests * timeout_seconds + _GRACE_SECONDS
+    return requests * (together + MOST_TRIES_ALONE * (timeout_seconds + _GRACE_SECONDS))
+
+
 def _affinity(asked: Asked) -> str:
     """What tells handlers apart in a few characters: functions go by their names."""
     named = asked.handler.get("function")

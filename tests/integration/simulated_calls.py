@@ -94,6 +94,7 @@ class Simulation:
     max_batch_size: int = PROFILE.estimation.max_batch_size
     now: float = 0.0
     more_to_come: bool = False
+    pending: int = 0
     began: dict[str, float] = field(default_factory=dict)
     ended: dict[str, float] = field(default_factory=dict)
     turn: int = 0
@@ -175,6 +176,7 @@ class Simulation:
             CLOCK,
             allowance=Allowance(look=self.turn if self.looks else 0),
             more_to_come=self.more_to_come,
+            pending=self.pending,
             now=self.now,
             run_seconds=self.now + 60.0,
             reading_number=self.turn,

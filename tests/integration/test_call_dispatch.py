@@ -152,6 +152,29 @@ def test_an_adaptive_run_decides_anew_when_it_knows_of_more(begin: Begin) -> Non
     ]
 
 
+def test_an_adaptive_run_decides_once_a_short_listing_is_whole(begin: Begin) -> None:
+    """What it says of the number of jobs is that of all."""
+    run = begin(mode=Mode.ADAPTIVE, cores=1, more_to_come=True)
+    for number in range(5):
+        run.add(f"few {number}", SHORT)
+        run.fill()
+        assert (run.running, run.dispatch.mode.text) == ([], "adaptive")
+    run.more_to_come = False
+    run.run()
+    notes = [text for _, text in run.listener.notices if text.startswith("Mode")]
+    assert notes == ["Mode adaptive: sequential, by the number of jobs (5)."]
+
+
+def test_an_adaptive_run_counts_what_is_listed(begin: Begin) -> None:
+    """Where work begins before all is inspected."""
+    run = begin(mode=Mode.ADAPTIVE, cores=1, more_to_come=True, pending=120)
+    run.add("first", SHORT)
+    run.fill()
+    run.now += 10.0
+    run.fill()
+    assert run.dispatch.mode.text == "adaptive: chunked, 32 a batch"
+
+
 def test_longer_calls_are_sent_one_ahead(begin: Begin) -> None:
     """As files are."""
     run = begin()

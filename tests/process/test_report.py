@@ -15,7 +15,7 @@ from pyprocessor.cli.main import main
 from pyprocessor.cli.report import run_to_replay
 from pyprocessor.errors import ExitCode
 from pyprocessor.journal.reader import JournalReader
-from pyprocessor.plan.replay import LEAST_SECONDS, recommendations
+from pyprocessor.plan.replay import LEAST_SECONDS, RunToReplay, recommendations
 from pyprocessor.profiles import Overrides, load
 from tests.process.runs import Recorder, request, run
 
@@ -56,6 +56,7 @@ def test_what_is_told_of_a_run(output: Path, capsys: Captured) -> None:
     assert told["analysis"]["durations_seconds"]["files"] == 2
     assert told["analysis"]["used"]["memory_allowed_bytes"] == 62 << 20
     assert told["recommendations"] == [] or told["run"]["seconds"] > LEAST_SECONDS
+    assert told["not_replayed"] is None or told["not_replayed"].startswith("Work was on for ")
     assert main(["report", "--output", str(output)]) == 0
     said = capsys.readouterr().out
     assert "  Success     66.7% of 3 files\n" in said
@@ -72,8 +73,12 @@ def test_the_replay_of_a_run(output: Path) -> None:
     with JournalReader.read_only(bytes(output / ".pyprocessor")) as journal:
         last = journal.last_run()
         assert last is not None
-        found = run_to_replay(journal, last, bytes(output))
-    assert found is not None
+        found = run_to_replay(journal, last, bytes(output), goes_on=False)
+        unknown = run_to_replay(journal, replace(last, id=99), bytes(output), goes_on=False)
+        open_end = [run_to_replay(journal, replace(last, ended_at=None), b"", goes_on=on) for on in (True, False)]
+    assert unknown == "Nothing was worked on."
+    assert open_end == ["The run goes on.", "The run did not end by itself."]
+    assert isinstance(found, RunToReplay)
     assert sorted(ran.job.source.relative for ran in found.jobs) == [b"a.mp4", b"b.mp4"]
     assert all(ran.job.cost.cpu_seconds > 0 and ran.job.cost.memory_bytes > 0 for ran in found.jobs)
     assert 0 < found.worked_seconds <= found.seconds

@@ -16,6 +16,7 @@ from pyprocessor.models import (
     CostFeatures,
     Division,
     Job,
+    Mode,
     Profile,
     Reading,
     Recommendation,
@@ -24,7 +25,7 @@ from pyprocessor.models import (
     ThrottlingSettings,
 )
 from pyprocessor.plan.preview import preview
-from pyprocessor.plan.replay import MOST_REPLAYED, Ran, RunToReplay, idle_seconds, recommendations
+from pyprocessor.plan.replay import MOST_REPLAYED, Ran, RunToReplay, idle_seconds, not_replayed, recommendations
 
 MIB, GIB = 1 << 20, 1 << 30
 FEATURES = CostFeatures("transcode", "libx264", "medium", 1280 * 720, 1280 * 720, "yuv420p", 500.0, 20.0, 10**6)
@@ -143,10 +144,19 @@ def test_a_cpu_limit() -> None:
     )
 
 
+@pytest.mark.parametrize("mode", list(Mode))
+def test_every_mode_can_be_replayed(mode: Mode) -> None:
+    """The usual one is recommended where a mode left cores idle, and not where the order was asked for."""
+    settings = profile(mode=mode, enabled=mode is not Mode.SEQUENTIAL)
+    found = recommendations(run(ran(*[60.0] * 40), settings, cores=4))
+    assert [one.option for one in found] == (["--mode auto"] if mode in (Mode.SEQUENTIAL, Mode.CHUNKED) else [])
+
+
 def test_one_process_for_all() -> None:
-    """With batches disabled one file runs at a time."""
+    """One after another in one process."""
     assert (
-        only(recommendations(run(ran(*[60.0] * 8), profile(enabled=False), cores=4))).option == "--batch-mode enabled"
+        only(recommendations(run(ran(*[60.0] * 8), profile(mode=Mode.SEQUENTIAL, enabled=False), cores=4))).option
+        == "--mode auto"
     )
 
 
@@ -182,8 +192,16 @@ def test_runs_that_are_not_replayed() -> None:
     limited = profile(memory_limit_bytes=OVERHEAD_AND_ONE)
     usual = run(ran(*[30.0] * 8), limited)
     assert recommendations(replace(usual, jobs=())) == ()
-    assert recommendations(replace(usual, jobs=usual.jobs * MOST_REPLAYED)) == ()
-    assert recommendations(replace(usual, worked_seconds=usual.seconds / 3)) == ()
+    assert not_replayed(usual) == ""
+    for changed, why in (
+        (replace(usual, jobs=usual.jobs * MOST_REPLAYED), "The run had 40,000 jobs, and 5,000 are replayed at most."),
+        (replace(usual, worked_seconds=usual.seconds / 3), "the run waited for what no setting changes."),
+        (replace(usual, worked_seconds=9.0), "Work was on for less than 10 s, so that little can be saved."),
+        (replace(usual, seconds=-5.0), "The clock was set back while the run was on."),
+        (replace(usual, seconds=0.0), "The clock was set back while the run was on."),
+    ):
+        assert not_replayed(changed).endswith(why), not_replayed(changed)
+        assert recommendations(changed) == ()
 
 
 def test_idle_seconds() -> None:

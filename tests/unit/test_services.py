@@ -15,6 +15,7 @@ from pyprocessor.services import BatchRequest, BatchResult, RateLimiter, analyze
 from pyprocessor.services.analysis import NO_METRICS, add_to_metrics, generate_performance_report
 from pyprocessor.services.cache import ResultCache, key_of
 from pyprocessor.services.chunking import Learned, by_cost, bytes_of, grouped, in_order
+from pyprocessor.tasks.call import most_seconds
 from tests.clocks import Clock
 
 PLACED = st.lists(st.integers(0, 3000), max_size=60).map(
@@ -112,6 +113,15 @@ def test_what_a_prompt_takes_is_learned() -> None:
     assert same.seconds(BatchRequest("", "x" * 100)) == pytest.approx(3.0)
 
 
+@pytest.mark.parametrize("timeout", [1, 300])
+def test_a_chunk_has_time_for_requests_that_all_hang(timeout: float) -> None:
+    """Each holds up the call for all that are left, and two of its own; the job is not ended before."""
+    grace = most_seconds(1, timeout) / 3 - timeout
+    assert grace == 10
+    hung = sum((left * timeout + grace) + 2 * (timeout + grace) for left in range(1, 33))
+    assert hung <= most_seconds(32, timeout)
+
+
 def test_answers_outlive_what_tears_a_line(tmp_path: Path) -> None:
     """The first answer of a place counts; what was begun and not answered is told, and how often alone."""
     path = tmp_path / "log"
@@ -159,3 +169,10 @@ def test_what_results_say() -> None:
     first, second = found["optimization_recommendations"]
     assert first.startswith("3 of 25 requests failed (timeout): ")
     assert second.startswith("The request 'slow' took 8.00 s, 80% of the time of all 25")
+
+
+def test_vectors_of_very_large_numbers_have_figures() -> None:
+    """Their sums are beyond what a float holds; those with numbers that are not finite are left out."""
+    vectors = [[1e308], [1e308], [-1e308], [math.nan], []]
+    found = analyze_batch_performance([BatchResult("", True, "", vector) for vector in vectors])["hrv_analysis"]
+    assert (found["count"], found["mean"]) == (3, [pytest.approx(1e308 / 3)])

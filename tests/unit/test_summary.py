@@ -12,8 +12,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
+from pyprocessor.cli.run_summary import until
 from pyprocessor.errors import FailureKind
 from pyprocessor.intake.submission import submissions
 from pyprocessor.journal.journal import Journal
@@ -263,6 +265,17 @@ def test_a_run_at_work_is_not_told_as_one_that_ended(journal: Journal) -> None:
     told = summary.text(summary.summarise(journal, run, now=1_700_000_100.0, log_of=lambda _: None), goes_on=True)
     assert "1 file; the run is at work on them" in told
     assert "continues" not in told
+
+
+def test_the_time_of_a_run_that_was_killed_is_over(journal: Journal) -> None:
+    """It ends with what the run last wrote, however much later somebody asks."""
+    (run,) = journal.open_runs()
+    assert until(journal, run) == run.started_at
+    journal.add_event("info", "Something happened.")
+    (event,) = journal.events(run_id=run.id)
+    assert until(journal, run) == event.at
+    myself = psutil.Process()
+    assert until(journal, replace(run, engine=ProcessIdentity(myself.pid, myself.create_time()))) > event.at
 
 
 def test_an_ended_run_keeps_its_own_counts_of_what_was_done_before(journal: Journal) -> None:
