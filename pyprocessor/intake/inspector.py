@@ -37,8 +37,9 @@ from pyprocessor.models import FOLDER_TASK, Source
 from pyprocessor.models.os_errors import classify_os_error
 from pyprocessor.system.absent_input import absent
 from pyprocessor.system.processes import bounded_memory
-from pyprocessor.tasks.base import ChildJob
+from pyprocessor.tasks.base import ChildJob, Task, is_reusable
 from pyprocessor.tasks.registry import task
+from pyprocessor.workers.content import digest
 from pyprocessor.workers.messages import InputAway, Report
 
 LISTING_CHUNK = 100
@@ -128,15 +129,23 @@ class _Inspector:
                 if isinstance(wanted, DivideJob):
                     return Inspected(self._divide(wanted))
                 if isinstance(wanted, InspectJob):
-                    inputs = tuple(map(_as_it_is, wanted.inputs))
-                    return Inspected(json.dumps(task(wanted.task).inspect(inputs, wanted.params, self._limits)))
-                return Inspected(task(FOLDER_TASK).inspect((wanted,), self._profile, self._limits))
+                    inputs, work = tuple(map(_as_it_is, wanted.inputs)), task(wanted.task)
+                    found = json.dumps(work.inspect(inputs, wanted.params, self._limits))
+                    return Inspected(found, contents=self._contents(work, wanted.inputs))
+                work = task(FOLDER_TASK)
+                media = work.inspect((wanted,), self._profile, self._limits)
+                return Inspected(media, contents=self._contents(work, (wanted,)))
         except (JobError, UsageError) as error:
             if isinstance(wanted, Source):
                 self._report_absence(wanted.path)
             return Inspected(None, error.kind if isinstance(error, JobError) else FailureKind.UNSUPPORTED, str(error))
         except Exception as error:  # noqa: BLE001 - the boundary of a process of its own: one file, one sentence
             return Inspected(None, FailureKind.CRASH, f"Inspecting failed with {error!r}.")
+
+    def _contents(self, work: Task, inputs: tuple[Source, ...]) -> tuple[str, ...]:
+        """Return what identifies the bytes of each input; nothing where nobody asks for that."""
+        wanted = self._profile.batch.cache_size > 0 and is_reusable(work)
+        return tuple(map(digest, inputs)) if wanted else ()
 
     def _divide(self, wanted: DivideJob) -> tuple[ChildJob, ...]:
         if tuple(map(_as_it_is, wanted.inputs)) != wanted.inputs:
