@@ -43,7 +43,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @dataclass(frozen=True)
 class ClipMaker:
-    """Makes clips from ffmpeg's own test sources; equal parameters are encoded once a session, then copied and marked."""
+    """Makes clips from ffmpeg's own test sources; equal ones are encoded once a session, then copied and marked."""
 
     ffmpeg_path: str
     folder: Path

@@ -17,14 +17,13 @@ from pyprocessor.intake.classify import Todo
 from pyprocessor.jobs.running_job import RunningJob
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.records import decode, encode
+from pyprocessor.journal.results import REUSED
 from pyprocessor.journal.rows import JobRow
 from pyprocessor.models import WHOLE, BatchSettings, Cost, CostFeatures, Job, Origin, OutputFacts, Reusable, Usage
 from pyprocessor.models.run import RunRequest
 from pyprocessor.workers.content import is_sampled
 from pyprocessor.workers.copying import COPY, fits
 
-REUSED = "reused"
-"""The kind of the event that a job got a copy."""
 _BYTES_PER_CPU_SECOND = 1e9
 _START_CPU_SECONDS, _MEMORY_BYTES = 0.01, 32 << 20
 _GONE = "What was to be copied is not kept any more."
@@ -37,7 +36,7 @@ def key_of(settings: BatchSettings, job: Job, damaged: str, found: str | None, c
     """
     if not contents or not all(contents):
         return ""
-    products = [[product.role, product.folder, product.name.rpartition(b".")[2].hex()] for product in job.products]
+    products = [[product.role, product.folder] for product in job.products]
     tenant = [] if settings.share_results else [job.tenant]
     parts = [tenant, job.task, job.params_fingerprint, damaged, products, found, list(contents)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]

@@ -131,21 +131,16 @@ class _Inspector:
                 if isinstance(wanted, InspectJob):
                     inputs, work = tuple(map(_as_it_is, wanted.inputs)), task(wanted.task)
                     found = json.dumps(work.inspect(inputs, wanted.params, self._limits))
-                    return Inspected(found, contents=self._contents(work, wanted.inputs))
+                    return Inspected(found, contents=_contents(work, wanted.inputs))
                 work = task(FOLDER_TASK)
                 media = work.inspect((wanted,), self._profile, self._limits)
-                return Inspected(media, contents=self._contents(work, (wanted,)))
+                return Inspected(media, contents=_contents(work, (wanted,)))
         except (JobError, UsageError) as error:
             if isinstance(wanted, Source):
                 self._report_absence(wanted.path)
             return Inspected(None, error.kind if isinstance(error, JobError) else FailureKind.UNSUPPORTED, str(error))
         except Exception as error:  # noqa: BLE001 - the boundary of a process of its own: one file, one sentence
             return Inspected(None, FailureKind.CRASH, f"Inspecting failed with {error!r}.")
-
-    def _contents(self, work: Task, inputs: tuple[Source, ...]) -> tuple[str, ...]:
-        """Return what identifies the bytes of each input; nothing where nobody asks for that."""
-        wanted = self._profile.batch.cache_size > 0 and is_reusable(work)
-        return tuple(map(digest, inputs)) if wanted else ()
 
     def _divide(self, wanted: DivideJob) -> tuple[ChildJob, ...]:
         if tuple(map(_as_it_is, wanted.inputs)) != wanted.inputs:
@@ -161,6 +156,11 @@ class _Inspector:
         why = absent(path, self._folders)
         if why is not None:
             self._connection.send(InputAway(why))
+
+
+def _contents(work: Task, inputs: tuple[Source, ...]) -> tuple[str, ...]:
+    """Return what identifies the bytes of each input, where the results of the task may be reused."""
+    return tuple(map(digest, inputs)) if is_reusable(work) else ()
 
 
 def _as_it_is(source: Source) -> Source:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pyprocessor.journal.writer import JournalWriter, values_of
 from pyprocessor.models import Source
 
+REUSED = "reused"
+"""The kind of the event that a job got a copy of a result."""
+
 
 class ResultCache(JournalWriter):
     """The part of the journal that keeps results by keys, which have all in them that a result depends on."""
