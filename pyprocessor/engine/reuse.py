@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -146,15 +147,14 @@ class Reuse:
         return key_of(self._settings, job, self._request.profile.damaged, found, todo.contents)
 
     def _found(self, key: str) -> Reusable | None:
-        """What is kept for a key; what means nothing is removed."""
-        text = self._journal.cached_result(key, self._settings.cache_expiry_seconds)
-        if text is None:
+        """What is kept for a key; None where that means nothing."""
+        kept = self._journal.cached_result(key, time.time() - self._settings.cache_expiry_seconds)
+        if kept is None:
             return None
         try:
-            return decode(Reusable, text)
+            return decode(Reusable, kept[0])
         except ValueError as error:
-            self._journal.drop_result(key)
-            self._notice("warning", f"A result that the journal kept for reuse is damaged and was removed ({error}).")
+            self._notice("warning", f"A result that the journal keeps for reuse is damaged and is not used ({error}).")
             return None
 
     def _is_for(self, found: Reusable, job: Job) -> bool:

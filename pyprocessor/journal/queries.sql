@@ -53,16 +53,13 @@ SELECT digest FROM contents WHERE path = :path AND size = :size_bytes AND mtime_
 INSERT OR REPLACE INTO contents (path, size, mtime_ns, digest) VALUES (:path, :size_bytes, :mtime_ns, :digest)
 
 -- name: cached_result
-SELECT result FROM results WHERE key = :key AND made_at >= :oldest
+SELECT result, made_at FROM results WHERE key = :key AND made_at >= :oldest
 
 -- name: keep_result
 INSERT OR REPLACE INTO results (key, result, made_at, used_at) VALUES (:key, :result, :now, :now)
 
 -- name: use_result
 UPDATE results SET used_at = :now WHERE key = :key
-
--- name: drop_result
-DELETE FROM results WHERE key = :key
 
 -- Those that were not used for longest make room.
 -- name: bound_results

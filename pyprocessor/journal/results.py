@@ -16,11 +16,6 @@ class ResultCache(JournalWriter):
         """Keep what identifies the bytes of a file."""
         self._write("remember_content", digest=digest, **values_of(source))
 
-    def cached_result(self, key: str, expiry_seconds: float) -> str | None:
-        """The result of this key, as JSON that may be damaged; None where there is none, or it is too old."""
-        rows = self._database.rows("cached_result", {"key": key, "oldest": self._clock() - expiry_seconds})
-        return str(rows[0][0]) if rows else None
-
     def keep_result(self, key: str, result: str, most: int) -> None:
         """Keep a result, as JSON; where there are more than `most`, those that were not used for longest go."""
         with self.transaction():
@@ -30,10 +25,6 @@ class ResultCache(JournalWriter):
     def use_result(self, key: str) -> None:
         """Note that a result was used, so that it stays."""
         self._write("use_result", key=key)
-
-    def drop_result(self, key: str) -> None:
-        """Forget a result, which cannot be used."""
-        self._write("drop_result", key=key)
 
     def count_lookup(self) -> None:
         """Count a job of this run for which a result was looked for."""

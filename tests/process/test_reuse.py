@@ -262,7 +262,7 @@ def test_results_that_are_too_old_or_too_many(queue: Queue) -> None:
     assert done(queue) == 4, "d is done, as its result made room, and e is a copy"
 
 
-def test_a_damaged_result_is_removed(queue: Queue) -> None:
+def test_a_damaged_result_is_replaced(queue: Queue) -> None:
     """The job is done, and the user reads why."""
     queue.submit(once(queue, "a"))
     assert queue.run() == ExitCode.OK
@@ -272,8 +272,10 @@ def test_a_damaged_result_is_removed(queue: Queue) -> None:
     assert queue.run() == ExitCode.OK
     assert done(queue) == 2
     (said,) = (text for level, text in queue.listener.notices if level == "warning")
-    assert "kept for reuse is damaged and was removed" in said
-    assert len(kept(queue)) == 1
+    assert "keeps for reuse is damaged and is not used" in said
+    queue.submit(once(queue, "c"))
+    assert queue.run() == ExitCode.OK
+    assert done(queue) == 2, "c is a copy of b"
 
 
 def test_one_that_fails_holds_nobody_up(queue: Queue) -> None:

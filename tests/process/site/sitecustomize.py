@@ -20,7 +20,12 @@ def stop_at_grant(event: str, arguments: tuple[object, ...]) -> None:
 
 def stop_at_copy(event: str, arguments: tuple[object, ...]) -> None:
     """An audit hook: a copy is opened to be compared."""
-    if event == "open" and isinstance(arguments[0], str) and arguments[1] in ("r", "rb") and "/partial/" in arguments[0]:
+    if (
+        event == "open"
+        and isinstance(arguments[0], str)
+        and arguments[1] in ("r", "rb")
+        and "/partial/" in arguments[0]
+    ):
         stop("STOP_AT_COPY")
 
 
