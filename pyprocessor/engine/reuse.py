@@ -20,10 +20,22 @@ from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.records import decode, encode
 from pyprocessor.journal.results import REUSED
 from pyprocessor.journal.rows import JobRow
-from pyprocessor.models import WHOLE, BatchSettings, Cost, CostFeatures, Job, Origin, OutputFacts, Reusable, Usage
+from pyprocessor.models import (
+    IN_HAND,
+    WHOLE,
+    BatchSettings,
+    Cost,
+    CostFeatures,
+    Job,
+    Origin,
+    OutputFacts,
+    Reusable,
+    Usage,
+)
 from pyprocessor.models.run import RunRequest
+from pyprocessor.plan.queue import JobQueue
 from pyprocessor.workers.content import is_sampled
-from pyprocessor.workers.copying import COPY, fits
+from pyprocessor.workers.copying import COPY
 
 _BYTES_PER_CPU_SECOND = 1e9
 _START_CPU_SECONDS, _MEMORY_BYTES = 0.01, 32 << 20
@@ -33,11 +45,12 @@ _GONE = "What was to be copied is not kept any more."
 def key_of(settings: BatchSettings, job: Job, damaged: str, found: str | None, contents: Sequence[str]) -> str:
     """Return what a job has in common with all that make the same; empty where a content is not known.
 
-    `damaged` is the run's setting, which is no part of a profile's fingerprint, `found` what inspecting found, as JSON.
+    Nor has a job a key that makes folders. `damaged` is the run's setting, which is no part of a profile's fingerprint,
+    `found` what inspecting found, as JSON.
     """
-    if not contents or not all(contents):
+    if not contents or not all(contents) or any(product.folder for product in job.products):
         return ""
-    products = [[product.role, product.folder] for product in job.products]
+    products = [product.role for product in job.products]
     tenant = [] if settings.share_results else [job.tenant]
     parts = [tenant, job.task, job.params_fingerprint, damaged, products, found, list(contents)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
@@ -49,6 +62,7 @@ class Reuse:
 
     _request: RunRequest
     _journal: Journal
+    _queue: JobQueue
     _released: deque[str]
     _notice: Callable[[str, str], None]
     _keys: dict[str, str] = field(default_factory=dict)
@@ -73,15 +87,25 @@ class Reuse:
             return todo
         self._keys[job.id] = key
         if not row.anew:
-            if first != job.id:
+            if first != job.id and not self._overtakes(job, first, key):
                 self._behind.setdefault(key, {})[job.id] = None
                 return None
             self._journal.count_lookup()
             found = self._found(key)
-            if found is not None and self._is_for(found, job):
+            if found is not None and found.job_id not in (job.id, self._refused.get(job.id)):
                 return self._as_copy(todo, found)
         self._first.setdefault(key, job.id)
         return todo
+
+    def _overtakes(self, job: Job, first: str, key: str) -> bool:
+        """Whether a job is done in place of the first one of its key, which has not begun and would come later."""
+        row = self._journal.job(first)
+        if row is None or row.state in IN_HAND or row.priority <= job.priority:
+            return False
+        self._first[key] = job.id
+        if self._queue.drop(first) is not None:  # else it is being divided, or is in parts
+            self._behind.setdefault(key, {})[first] = None
+        return True
 
     def of(self, job_id: str, features: CostFeatures) -> tuple[Reusable | None, CostFeatures]:
         """What a job is to get a copy of, if it is, and what its cost depends on, `features` where it is done.
@@ -156,11 +180,6 @@ class Reuse:
         except ValueError as error:
             self._notice("warning", f"A result that the journal keeps for reuse is damaged and is not used ({error}).")
             return None
-
-    def _is_for(self, found: Reusable, job: Job) -> bool:
-        products = {product.role: product for product in job.products if not product.folder}
-        own = found.job_id in (job.id, self._refused.get(job.id))
-        return not own and len(products) == len(job.products) and fits(found, len(job.all_inputs), products)
 
     def _as_copy(self, todo: Todo, found: Reusable) -> Todo:
         """The job at what copying takes: reading and writing what was made, and comparing larger sources."""

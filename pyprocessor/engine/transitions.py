@@ -76,7 +76,7 @@ class Transitions:
         self.queue = JobQueue(self._profile.batch)
         self.backends = Backends(self._journal, self.queue)
         self.divisions = Divisions(self._request, self._journal, self.queue, self.released)
-        self.reuse = Reuse(self._request, self._journal, self.released, self.notice)
+        self.reuse = Reuse(self._request, self._journal, self.queue, self.released, self.notice)
         self.tally = Tally(self.began)
 
     def notice(self, level: str, text: str | None, *, job_id: str | None = None, kind: str | None = None) -> None:

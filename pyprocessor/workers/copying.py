@@ -10,7 +10,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -91,9 +91,3 @@ def _copy_file(old: str, new: str) -> None:
             if error.errno in _OF_THE_DISK:
                 raise
             shutil.copyfileobj(reading, writing, 1 << 20)  # goes on where that ended
-
-
-def fits(reused: Reusable, inputs: int, products: Mapping[str, Any]) -> bool:
-    """Whether a job of so many inputs, and these products by role, may get a copy: all of them single files."""
-    files = {product.role for product, _ in reused.products if not product.folder}
-    return len(reused.sources) == inputs and files == set(products)

@@ -23,7 +23,7 @@ from pyprocessor.journal.database import FILE_NAME
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.results import REUSED
 from pyprocessor.journal.rows import RunRow
-from pyprocessor.models import JobState, OutcomeKind, Profile
+from pyprocessor.models import Chunking, JobState, OutcomeKind, Profile, WatchSettings
 from pyprocessor.profiles import load
 from pyprocessor.state.journal_opening import change_without_run
 from pyprocessor.workers.content import WHOLE_BYTES
@@ -31,8 +31,9 @@ from tests.acceptance.command import call_here
 from tests.integration.worked import example_tasks
 from tests.process.engines import Undertaking
 from tests.process.queues import Queue
-from tests.process.runs import Recorder, partials, published, request, run, states
-from tests.waiting import until
+from tests.process.runs import Recorder, partials, published, request, run, run_in_thread, states
+from tests.process.steered import ask, slow_ffmpeg
+from tests.waiting import DEADLINE_SECONDS, until
 
 __all__ = ["example_tasks"]
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="runs are ended by signals")
@@ -185,6 +186,69 @@ def test_a_kill_while_a_copy_is_made(
     assert partials(output) == []
 
 
+def test_a_kill_while_others_wait_for_the_first(
+    tmp_path: Path, output: Path, make_clip: Callable[..., Path], ffmpeg_path: str
+) -> None:
+    """Those that wait are done by the next run, which encodes one and copies it."""
+    twins(make_clip(tmp_path / "in" / "a.mp4"), "b.mp4", "c.mp4")
+    slow = slow_ffmpeg(tmp_path / "slow", ffmpeg_path, 0.01)
+    runs = Undertaking(tmp_path / "in", output, "forkserver", tool_path=slow)
+    try:
+        runs.start()
+        runs.encoding(1)
+        until(lambda: len(states(output)) == 3, "all of them to be known")
+        assert len(runs.attempts()) == 1
+        runs.kill()
+        runs.tool_path = None
+        runs.finish()
+    finally:
+        runs.end()
+    assert set(states(output).values()) == {JobState.SUCCEEDED}
+    assert (encodes(output), copies(output)) == (2, 2)
+
+
+def test_a_film_that_is_made_of_parts(tmp_path: Path, output: Path, make_clip: Callable[..., Path]) -> None:
+    """Its parts are not looked up, and the other film of the same content is copied whole."""
+    twins(make_clip(tmp_path / "in" / "a.mp4", seconds=44.0, size="320x180", extra=["-g", "25"]), "b.mp4")
+    divided = replace(profile(), chunking=Chunking.ALWAYS)
+    assert run(request(tmp_path / "in", output, profile=divided)).exit_code == ExitCode.OK
+    with JournalReader.read_only(os.fsencode(output / ".pyprocessor")) as journal:
+        (parent,) = {row.parent for row in journal.jobs() if row.parent}
+        in_parts = sum(
+            attempt.usage.cpu_seconds
+            for child in journal.children(parent)
+            for attempt in journal.attempts_of(child.id)
+            if attempt.usage is not None
+        )
+    assert (output / "a.mp4").read_bytes() == (output / "b.mp4").read_bytes()
+    assert (last_run(output).lookups, last_run(output).hits) == (2, 1)
+    assert last_run(output).saved_cpu_seconds >= in_parts > 0
+
+
+def test_as_many_as_are_wanted(tmp_path: Path, output: Path, make_clip: Callable[..., Path]) -> None:
+    """One that waits for another of the same content counts."""
+    twins(make_clip(tmp_path / "in" / "a.mp4"), "b.mp4", "c.mp4")
+    for made in (2, 3):
+        assert run(request(tmp_path / "in", output, profile=profile(), limit=2)).exit_code == ExitCode.OK
+        assert len(published(output)) == made
+    assert (encodes(output), copies(output)) == (1, 2)
+
+
+def test_what_comes_into_a_watched_folder(tmp_path: Path, output: Path, make_clip: Callable[..., Path]) -> None:
+    """It is copied from what the same run made before."""
+    clip = make_clip(tmp_path / "in" / "a.mp4")
+    often = replace(profile(), watch=WatchSettings(0.5))
+    asked = request(tmp_path / "in", output, profile=often, watch=True)
+    thread, results = run_in_thread(asked, Recorder())
+    until(lambda: len(published(output)) == 1, "the first")
+    twins(clip, "b.mp4")
+    until(lambda: len(published(output)) == 2, "the copy")
+    until(lambda: copies(output) == 1, "the event of that")
+    assert ask(output, "stop") is not None
+    thread.join(DEADLINE_SECONDS)
+    assert (encodes(output), [result.exit_code for result in results]) == (1, [ExitCode.OK])
+
+
 # ------------------------------------------------------------ jobs of any task
 
 
@@ -231,6 +295,14 @@ def test_tenants_get_copies_of_their_own_results(queue: Queue, shared: bool) -> 
     queue.submit(*(once(queue, f"{tenant}{n}", tenant=tenant) for n, tenant in enumerate(tenants)))
     assert queue.run(profile=settings(share_results=shared)) == ExitCode.OK
     assert done(queue) == (1 if shared else 2)
+
+
+def test_an_urgent_job_waits_for_no_idle_one(queue: Queue) -> None:
+    """It is done first, and the idle one gets a copy."""
+    queue.submit(once(queue, "idle", priority=12), once(queue, "urgent", priority=1))
+    assert queue.run() == ExitCode.OK
+    urgent = queue.rows()["urgent"].id
+    assert (queue.output.parent / "log").read_text().split() == [urgent]
 
 
 def test_what_is_asked_for_again_is_done_again(queue: Queue) -> None:
