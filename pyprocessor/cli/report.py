@@ -18,6 +18,7 @@ from pyprocessor.errors import JobError
 from pyprocessor.intake.details import Details, JobDetails
 from pyprocessor.intake.paths import no_journal, output_of_a_run
 from pyprocessor.journal.reader import JournalReader
+from pyprocessor.journal.results import REUSED
 from pyprocessor.journal.rows import AttemptRow, JobRow, RunRow
 from pyprocessor.models import Chunking, Cost, CostFeatures, Origin, Profile, Reading
 from pyprocessor.models.run import RunRequest
@@ -66,7 +67,8 @@ def report(session: Session, output: str, form: str, last: int | None, verbose: 
 def run_to_replay(journal: JournalReader, run: RunRow, output: bytes, *, goes_on: bool) -> RunToReplay | str:
     """What the planner has to know of a run; a sentence where it cannot know enough."""
     profile, readings = journal.settings(run.id), list(journal.readings(run.id))
-    attempts = [attempt for attempt in journal.attempts(run_id=run.id) if attempt.usage is not None]
+    copied = {event.job_id for event in journal.events(run_id=run.id) if event.kind == REUSED}
+    attempts = [a for a in journal.attempts(run_id=run.id) if a.usage is not None and a.job_id not in copied]
     if run.ended_at is None:
         return "The run goes on." if goes_on else "The run did not end by itself."
     if not attempts:

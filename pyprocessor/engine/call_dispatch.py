@@ -271,7 +271,7 @@ class CallDispatch(Dispatch):
         """Enter further jobs of a process in the journal and among its own."""
         if jobs:
             with self.journal.transaction():
-                process.give([self._running_job(job, process.batch) for job in jobs])
+                process.give([RunningJob.of(job, process.batch) for job in jobs])
                 self.journal.assign([job.job_id for job in jobs], process.batch.id)
 
     # ------------------------------------------------------------ jobs that mostly wait

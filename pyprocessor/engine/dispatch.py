@@ -306,17 +306,12 @@ class Dispatch:
             self.width = max(self.width, 1)  # what little they compute
         log = os.path.join(self.folder.path, LOG_NAME)
         setup = WorkerSetup(self.run_id, batch.slots, self.request, self.folder, log)
-        process = BatchProcess(self.context, setup, batch, [self._running_job(job, batch) for job in jobs])
+        process = BatchProcess(self.context, setup, batch, [RunningJob.of(job, batch) for job in jobs])
         self.processes.append(process)
         with self.journal.transaction():
             self.journal.begin_batch(batch, process.child.identity)
             self.journal.assign(batch.job_ids, batch.id)
             self.transitions.notice("debug", process.beginning(why), kind="batch")
-
-    @staticmethod
-    def _running_job(job: QueuedJob, batch: Batch) -> RunningJob:
-        threads = 1 if job.narrow else batch.threads
-        return RunningJob(job, threads, batch.cores, predicted_bytes=job.memory_with(threads))
 
     def _send_next(self, process: BatchProcess, ahead: int, on: Conditions) -> bool:
         """Send the process its next job, where that may start; it may have `ahead` jobs for each slot."""
@@ -368,16 +363,18 @@ class Dispatch:
         check_deadline(row.deadline, time.time())
         job.crashes, job.retries, job.sheds = row.crashes, row.retries_charged, row.sheds
         details = self._details.of(row)
-        job.features = self.calibration.with_history(details.features, row.source)
+        reused, features = self.transitions.reuse.of(row.id, details.features)
+        features = self.calibration.with_history(features, row.source)
+        job.features = features if reused is None else None
         job.whole = self.calibration.with_history(details.whole, row.source) if details.whole is not None else None
         job.parts_cpu_seconds = self.transitions.divisions.cpu_seconds(row.id) if job.whole is not None else 0.0
         job.media_seconds = details.media_seconds(row)
-        job.source = row.source
+        job.source, job.inputs = row.source, details.inputs
         job.token = secrets.token_hex(TOKEN_BYTES)
         job.partial = partial_name(row.id, job.token)
-        job.predicted_cost = self.calibration.predict(job.features, job.threads)
+        job.predicted_cost = self.calibration.predict(features, job.threads)
         job.predicted_bytes = job.queued.memory_with(job.threads)
-        job.message_bytes = details.message_bytes
+        job.message_bytes = details.message_bytes + (len(reused.result or "") if reused is not None else 0)
         return WorkItem(
             job_id=job.job_id,
             token=job.token,
@@ -389,10 +386,11 @@ class Dispatch:
             threads=job.threads,
             partial=job.partial,
             products=row.products,
-            limits=timeouts(self.profile.errors, job.predicted_cost, job.features, row.timeout_seconds),
+            limits=timeouts(self.profile.errors, job.predicted_cost, features, row.timeout_seconds),
             children=details.children,
             deadline=row.deadline,
             backend=job.queued.backend,
+            reused=reused,
         )
 
 

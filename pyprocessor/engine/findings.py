@@ -98,6 +98,8 @@ class Findings:
             return False  # it has moved on since its row was read
         if todo.fresh and job.media is not None:
             self._journal.remember_media(job.source, CachedMedia(job.media))
+            if todo.contents and todo.contents[0]:
+                self._journal.remember_content(job.source, todo.contents[0])
         seconds = (job.media.playing_seconds or 0.0) if job.media is not None else 0.0
         planned, taken_up = job, False
         if job.id in self._divisions.left:
@@ -124,9 +126,16 @@ class Findings:
         if taken_up:
             self._divisions.take_up(row)
             return True
+        chosen = self._moves.reuse.choose(replace(todo, job=planned), row)
+        if chosen is not None:
+            self._moves.queue.add(self._queued(chosen, row))
+        return not again and job.origin is not Origin.CHILD
+
+    def _queued(self, todo: Todo, row: JobRow) -> QueuedJob:
+        """The job as it waits, with what earlier attempts came to."""
         cost_class, model = class_of(todo.features, 1), self._calibration.model
-        rank = modes.rank(self._profile.batch, planned, next(self._places))
-        queued = QueuedJob.of(planned, cost_class, model, self._profile.estimation, todo.division, todo.asking, rank)
+        rank = modes.rank(self._profile.batch, todo.job, next(self._places))
+        queued = QueuedJob.of(todo.job, cost_class, model, self._profile.estimation, todo.division, todo.asking, rank)
         if row.sheds or row.failure is FailureKind.RESOURCE:
             for _ in range(max(1, row.sheds)):
                 queued = queued.after_memory_ran_out()
@@ -134,8 +143,7 @@ class Findings:
         alone = retry.alone(crashes=row.crashes, killed_runs=row.killed_runs, sheds=row.sheds, max_sheds=most)
         if alone or row.retries_charged:
             queued = replace(queued, tries=row.retries_charged, alone=alone)
-        self._moves.queue.add(queued)
-        return not again and job.origin is not Origin.CHILD
+        return queued
 
     def _begin_anew(self, job_id: str) -> None:
         """Throw away the parts into which an earlier run divided a file, which is not to be made of them now."""

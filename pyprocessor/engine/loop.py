@@ -82,8 +82,7 @@ class Run:
         self._calibration = calibration
         moves = Transitions(request, journal, calibration, self.listener, folder.logs, self._began)
         self._transitions, self._tally, self._queue = moves, moves.tally, moves.queue
-        run_id, self._behind = begin_run(journal, folder, request)
-        self._run_id = run_id
+        self._run_id, self._behind = begin_run(journal, folder, request)
         self._server = ControlServer(folder.path)
         for sentence in (("warning", self._server.problem), ("warning", problem), *self.notices):
             moves.notice(*sentence)
@@ -106,13 +105,14 @@ class Run:
             folder_source = Discovery(*known)
         further = [self.make_source(journal, moves)] if self.make_source is not None else []
         asks_for = JobSources(further).asks_for
+        to_divide = moves.divisions.to_divide
         submitted = PendingJobs(
-            request, journal, calibration, self.context, moves.released, moves.divisions.to_divide, asks_for
+            request, journal, calibration, self.context, moves.released, to_divide, asks_for, moves.in_hand
         )
         self._sources = JobSources([*([folder_source] if request.inputs else []), submitted, *further])
         self._findings = Findings(request, journal, calibration, moves)
         self._monitor = Monitor(request, journal, moves, calibration, self._began, self.cores)
-        self._dispatch = CallDispatch(request, self.context, folder, run_id, journal, moves, calibration)
+        self._dispatch = CallDispatch(request, self.context, folder, self._run_id, journal, moves, calibration)
         self._crashes = WorkerCrashes(request, self._partials, journal, moves, self._dispatch, self._monitor)
         self._stopping = Stopping(
             request, self.signals, self._server, self._responder, self._sources, self._dispatch, moves, self.own

@@ -14,6 +14,7 @@ from pyprocessor.engine.divisions import Divisions
 from pyprocessor.engine.hooks import Hooks, file_call
 from pyprocessor.engine.learning import Calibration
 from pyprocessor.engine.recovery import Replaceable
+from pyprocessor.engine.reuse import Reuse
 from pyprocessor.engine.tally import Tally
 from pyprocessor.errors import FailureKind, JobError, JournalError, PublishError
 from pyprocessor.governor.governor import EventKind, GovernorEvent
@@ -38,7 +39,6 @@ from pyprocessor.models import (
 )
 from pyprocessor.models.products import Intent
 from pyprocessor.models.run import Listener, RunRequest
-from pyprocessor.models.wording import memory_size
 from pyprocessor.plan import tenants
 from pyprocessor.plan.queue import JobQueue
 from pyprocessor.publish.partials import discard
@@ -76,6 +76,7 @@ class Transitions:
         self.queue = JobQueue(self._profile.batch)
         self.backends = Backends(self._journal, self.queue)
         self.divisions = Divisions(self._request, self._journal, self.queue, self.released)
+        self.reuse = Reuse(self._request, self._journal, self.queue, self.released, self.notice)
         self.tally = Tally(self.began)
 
     def notice(self, level: str, text: str | None, *, job_id: str | None = None, kind: str | None = None) -> None:
@@ -159,6 +160,7 @@ class Transitions:
         """A job succeeded; where its usage was measured the cost model learns from it."""
         assert job.attempt_id is not None
         self._succeeded(job, usage)
+        self.reuse.succeeded(job, facts, job.result, usage)
         self._journal.succeed(job.job_id, job.attempt_id, facts, usage)
         outcome = Outcome(OutcomeKind.SUCCEEDED, " ".join(facts.notes), result=job.result)
         self.settle(job.job_id, job.name, outcome, job.queued.cpu_seconds)
@@ -168,6 +170,7 @@ class Transitions:
         """A job without products has succeeded."""
         assert job.attempt_id is not None
         self._succeeded(job, usage)
+        self.reuse.succeeded(job, None, result, usage)
         self._journal.complete(job.job_id, job.attempt_id, result, usage)
         self.settle(job.job_id, job.name, Outcome(OutcomeKind.SUCCEEDED, result=result), job.queued.cpu_seconds)
         self._learn(job, usage, 0)
@@ -200,6 +203,10 @@ class Transitions:
             return
         if outcome.kind is OutcomeKind.SKIPPED and self.row(job.job_id).origin is Origin.SUBMITTED:
             outcome = Outcome(OutcomeKind.FAILED, _CHANGED, FailureKind.BAD_INPUT)  # no scan finds it as it is now
+        if outcome.failure is not None and self.reuse.refused(job.job_id):
+            self._requeue(job, replace(INTERRUPTED, reason=outcome.reason), usage)
+            self.notice("debug", f"{job.name} is done, not copied. {outcome.reason}", job_id=job.job_id)
+            return
         if outcome.failure is not None:
             errors = self._errors(job)
             # A back end that asked for a pause gets it, whichever job is next; this one may go to another meanwhile.
@@ -242,7 +249,8 @@ class Transitions:
     def failed_unsent(self, job: RunningJob, error: JobError) -> None:
         """A job that its process was not sent yet cannot be done."""
         self._requeue(job, INTERRUPTED, None)
-        self.refused(job.job_id, job.name, str(error), error.kind, job.queued.cpu_seconds)
+        if not self.reuse.refused(job.job_id):
+            self.refused(job.job_id, job.name, str(error), error.kind, job.queued.cpu_seconds)
 
     def refused(self, job_id: str, name: str, reason: str, kind: FailureKind, cost_seconds: float = 0.0) -> None:
         """A waiting job fails without an attempt."""
@@ -253,11 +261,7 @@ class Transitions:
     def _shed(self, job: RunningJob, outcome: Outcome, usage: Usage | None) -> None:
         """Queue a shed job again, with more memory and one thread, later alone; where that fails, too, fail the job."""
         if job.sheds >= (most := self._profile.throttling.max_sheds):
-            reason = f"It was ended {job.sheds + 1} times because memory ran short, at last with nothing of ours beside"
-            if job.is_call:
-                reason += f" it, when it held {memory_size(_peak(usage))}; it takes more than there is."
-            else:
-                reason += " it; other programs leave too little. A faster preset or a smaller picture needs less."
+            reason = retry.too_large(job.sheds + 1, _peak(usage) if job.is_call else None)
             self._finish(job, Outcome(OutcomeKind.FAILED, reason, FailureKind.RESOURCE), usage)
             return
         self._requeue(job, outcome, usage)
@@ -287,21 +291,16 @@ class Transitions:
         self.settle(job.job_id, job.name, outcome, job.queued.cpu_seconds)
 
     def final(self, job_id: str, outcome: Outcome) -> Outcome:
-        """The outcome, with "left alone from now on" appended once `max_failed_runs` is reached."""
-        if outcome.kind is not OutcomeKind.FAILED:
-            return outcome
+        """How a job ends that is not tried again, see `retry.final`."""
         row = self.row(job_id)
-        failed_runs, bounded = row.failed_runs + 1, retry.bounded(outcome.failure, attempts=row.attempts)
-        if failed_runs < self._profile.errors.max_failed_runs or not bounded:
-            return outcome
-        more = f"It has failed in {failed_runs} runs and is left alone from now on; --retry-failed tries it again."
-        return replace(outcome, reason=f"{outcome.reason} {more}")
+        return retry.final(outcome, row.attempts, row.failed_runs + 1, self._profile.errors)
 
     def settle(self, job_id: str, name: str, outcome: Outcome, cost_seconds: float) -> None:
         """Count a job that reached a final state, notify the listener and the hook; what waits for it follows."""
         self.in_hand.discard(job_id)
         self.cancelling.pop(job_id, None)
         self.queue.settle(job_id, 0.0)  # of one that was taken and never begun
+        self.reuse.over(job_id)
         self.tally.cost_done += cost_seconds
         is_child = job_id in self._children
         self._children.discard(job_id)

@@ -46,6 +46,8 @@ class Todo:
     asking: Asking | None = None
     row: JobRow | None = None
     """Of a job that has no names to claim: what the journal has, which nothing but the predicted cost is to change."""
+    contents: tuple[str, ...] = ()
+    """What identifies the bytes of each input; an empty text where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +215,8 @@ class Classifier:
             outcome = Outcome(OutcomeKind.FAILED, str(error), error.kind)
             return Settled(replace(job, media=media), outcome)
         priced = replace(job, media=media, cost=self._costs.predict(features, 1))
-        return Todo(priced, features, fresh, found.made, plan.division)
+        contents = answer.contents or (self._memory.content(source.path, source.size_bytes, source.mtime_ns),)
+        return Todo(priced, features, fresh, found.made, plan.division, contents=contents)
 
     def _path_of(self, relative: bytes) -> bytes:
         """Return the path of what the scan calls `relative`."""

@@ -21,7 +21,7 @@ from pyprocessor.models.os_errors import classify_os_error
 from pyprocessor.models.products import naming_problem
 from pyprocessor.models.run import RunRequest
 from pyprocessor.plan.division import JOIN
-from pyprocessor.tasks.base import ChildEnd, ChildJob, Plan
+from pyprocessor.tasks.base import ChildEnd, ChildJob, Plan, is_reusable
 from pyprocessor.tasks.registry import task
 
 PARAMS_KEPT = 256
@@ -149,6 +149,12 @@ class JobDetails:
         """Return the inputs of a job of no folder, products of other jobs as the files that they are now."""
         own = (row.source,) if row.source.path else ()  # making a whole Job of the row takes as long as a statement
         return (*own, *(self._made(given) if isinstance(given, ProductOf) else given for given in row.inputs))
+
+    def contents(self, row: JobRow, inputs: tuple[Source, ...]) -> tuple[str, ...]:
+        """Return what identifies the bytes of a job's inputs, where the results of its task may be reused."""
+        if not self._request.profile.batch.cache_size or not is_reusable(self._task(row)):
+            return ()
+        return tuple(self._journal.content(source.path, source.size_bytes, source.mtime_ns) for source in inputs)
 
     def _made(self, wanted: ProductOf) -> Source:
         row = self._journal.job(wanted.job_id)

@@ -37,8 +37,9 @@ from pyprocessor.models import FOLDER_TASK, Source
 from pyprocessor.models.os_errors import classify_os_error
 from pyprocessor.system.absent_input import absent
 from pyprocessor.system.processes import bounded_memory
-from pyprocessor.tasks.base import ChildJob
+from pyprocessor.tasks.base import ChildJob, Task, is_reusable
 from pyprocessor.tasks.registry import task
+from pyprocessor.workers.content import digest
 from pyprocessor.workers.messages import InputAway, Report
 
 LISTING_CHUNK = 100
@@ -128,9 +129,12 @@ class _Inspector:
                 if isinstance(wanted, DivideJob):
                     return Inspected(self._divide(wanted))
                 if isinstance(wanted, InspectJob):
-                    inputs = tuple(map(_as_it_is, wanted.inputs))
-                    return Inspected(json.dumps(task(wanted.task).inspect(inputs, wanted.params, self._limits)))
-                return Inspected(task(FOLDER_TASK).inspect((wanted,), self._profile, self._limits))
+                    inputs, work = tuple(map(_as_it_is, wanted.inputs)), task(wanted.task)
+                    found = json.dumps(work.inspect(inputs, wanted.params, self._limits))
+                    return Inspected(found, contents=_contents(work, wanted.inputs))
+                work = task(FOLDER_TASK)
+                media = work.inspect((wanted,), self._profile, self._limits)
+                return Inspected(media, contents=_contents(work, (wanted,)))
         except (JobError, UsageError) as error:
             if isinstance(wanted, Source):
                 self._report_absence(wanted.path)
@@ -152,6 +156,11 @@ class _Inspector:
         why = absent(path, self._folders)
         if why is not None:
             self._connection.send(InputAway(why))
+
+
+def _contents(work: Task, inputs: tuple[Source, ...]) -> tuple[str, ...]:
+    """Return what identifies the bytes of each input, where the results of the task may be reused."""
+    return tuple(map(digest, inputs)) if is_reusable(work) else ()
 
 
 def _as_it_is(source: Source) -> Source:

@@ -115,6 +115,8 @@ class Inspected:
     found: Any
     failure: FailureKind | None = None
     reason: str = ""
+    contents: tuple[str, ...] = ()
+    """What identifies the bytes of each input, where the results of the task may be reused; of none else."""
 
 
 @dataclass(frozen=True, slots=True)

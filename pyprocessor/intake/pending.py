@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from datetime import datetime
 from multiprocessing.context import BaseContext
@@ -36,7 +36,7 @@ class PendingJobs(JobSource):
     """A source of jobs that need no scan.
 
     `released` has those that have become pending since, `to_divide` those to be done in parts, and in how many. Of
-    those that earlier runs ended in vain only what this run `asks_for` counts.
+    those that earlier runs ended in vain only what this run `asks_for` counts. What is `in_hand` was taken up before.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class PendingJobs(JobSource):
         released: deque[str],
         to_divide: deque[tuple[str, int]],
         asks_for: Callable[[str], bool],
+        in_hand: Collection[str] = frozenset(),
     ) -> None:
         self._request = request
         self._journal = journal
@@ -55,6 +56,7 @@ class PendingJobs(JobSource):
         self._released = released
         self._to_divide = to_divide
         self._asks_for = asks_for
+        self._in_hand = in_hand
         self._details = JobDetails(request, journal)
         self._in_vain: list[str] = []
         """Jobs that earlier runs ended so, and that this one leaves alone."""
@@ -169,7 +171,7 @@ class PendingJobs(JobSource):
                 row = self._journal.job(self._released.popleft())
             if row is None:
                 return
-            if row.state is not JobState.PENDING or (self._enough and row.origin is Origin.SUBMITTED):
+            if row.state is not JobState.PENDING or self._is_too_much(row):
                 continue  # cancelled, or prepared meanwhile
             if row.not_before is not None and row.not_before > clock:
                 heapq.heappush(self._not_before, (row.not_before, row.id))
@@ -178,10 +180,14 @@ class PendingJobs(JobSource):
 
     def _still(self, row: JobRow) -> JobRow | None:
         """The row, where it is still so that the job is to be done: neither cancelled nor submitted anew."""
-        if self._enough and row.origin is Origin.SUBMITTED:
+        if self._is_too_much(row):
             return None
         now = self._journal.job(row.id)
         return row if now is not None and _asked_for(now) == _asked_for(row) else None
+
+    def _is_too_much(self, row: JobRow) -> bool:
+        """Whether a job is left to another run, since as many as are wanted were taken up."""
+        return self._enough and row.origin is Origin.SUBMITTED and row.id not in self._in_hand
 
     def _forget_cancelled(self) -> None:
         """Wait no more for the time of a job that is not to be done, or not then."""
@@ -212,6 +218,10 @@ class PendingJobs(JobSource):
             if answer.failure is not None:
                 raise JobError(answer.failure, answer.reason)
             self._journal.remember_found(row.id, answer.found)
+            inputs = self._details.inputs(row) if answer.contents else ()
+            for source, content in zip(inputs, answer.contents, strict=True):
+                if content:
+                    self._journal.remember_content(source, content)
             return self._planned(replace(row, found=answer.found))
         except JobError as error:
             return _failed(row, error)
@@ -237,7 +247,8 @@ class PendingJobs(JobSource):
             cost=cost,
         )
         division = WHOLE if details.children else plan.division
-        return Todo(job, details.features, fresh=False, division=division, asking=details.asking)
+        contents = self._details.contents(row, details.inputs)
+        return Todo(job, details.features, False, division=division, asking=details.asking, contents=contents)
 
     def _divide(self) -> Iterator[Finding]:
         """Have jobs divided that are to be done in parts."""

@@ -6,8 +6,11 @@ and runs that were killed while they worked on it.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pyprocessor.errors import FailureKind
-from pyprocessor.models import ErrorSettings, JobState, OutcomeKind
+from pyprocessor.models import ErrorSettings, JobState, Outcome, OutcomeKind
+from pyprocessor.models.wording import memory_size
 
 CRASHES_UNTIL_QUARANTINE = 2
 """A job that ran in so many batch processes that died is set aside."""
@@ -75,3 +78,20 @@ def bounded(failure: FailureKind | None, *, attempts: int) -> bool:
 def again_in_next_run(failure: FailureKind | None, *, attempts: int, failed_runs: int, settings: ErrorSettings) -> bool:
     """Whether this run starts a job over that ended failed in an earlier one."""
     return failure in _EVERY_RUN or (bounded(failure, attempts=attempts) and failed_runs < settings.max_failed_runs)
+
+
+def final(outcome: Outcome, attempts: int, failed_runs: int, settings: ErrorSettings) -> Outcome:
+    """The outcome, of a failure with "left alone from now on" appended once `max_failed_runs` is reached."""
+    failed = outcome.kind is OutcomeKind.FAILED
+    if not failed or failed_runs < settings.max_failed_runs or not bounded(outcome.failure, attempts=attempts):
+        return outcome
+    more = f"It has failed in {failed_runs} runs and is left alone from now on; --retry-failed tries it again."
+    return replace(outcome, reason=f"{outcome.reason} {more}")
+
+
+def too_large(sheds: int, call_bytes: int | None) -> str:
+    """Why a job is not tried again that was ended so often for want of memory; `call_bytes` is what its call held."""
+    reason = f"It was ended {sheds} times because memory ran short, at last with nothing of ours beside it"
+    if call_bytes is not None:
+        return f"{reason}, when it held {memory_size(call_bytes)}; it takes more than there is."
+    return f"{reason}; other programs leave too little. A faster preset or a smaller picture needs less."

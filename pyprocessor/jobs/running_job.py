@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from pyprocessor.jobs.queued_job import QueuedJob
-from pyprocessor.models import TRANSITIONS, Cost, CostFeatures, JobState, ProcessIdentity, Source
+from pyprocessor.models import TRANSITIONS, Batch, Cost, CostFeatures, JobState, ProcessIdentity, Source
 
 NOTICEABLE_GROWTH = 1.02
 """Memory that grows by less than this factor counts as steady."""
@@ -34,7 +34,9 @@ class RunningJob:
     retries: int = 0
     sheds: int = 0
     source: Source | None = None
+    inputs: tuple[Source, ...] = ()
     features: CostFeatures | None = None
+    """None where it is to get a copy of what another one made, which tells nothing of what making it takes."""
     whole: CostFeatures | None = None
     """Of a job whose parts are there: what the cost of all of it depends on."""
     parts_cpu_seconds: float = 0.0
@@ -84,6 +86,12 @@ class RunningJob:
     """Stopped by the user. Its ffmpeg goes on only when neither stops it."""
     stopped_since: float = 0.0
     stopped_seconds: float = 0.0
+
+    @classmethod
+    def of(cls, queued: QueuedJob, batch: Batch) -> RunningJob:
+        """A job that the process of a batch is given."""
+        threads = 1 if queued.narrow else batch.threads
+        return cls(queued, threads, batch.cores, predicted_bytes=queued.memory_with(threads))
 
     @property
     def job_id(self) -> str:

@@ -25,7 +25,7 @@ from pyprocessor.errors import (
 from pyprocessor.journal.rows import Row
 from pyprocessor.models import TRANSITIONS, display
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 FILE_NAME = b"journal.sqlite3"
 LOG_NAME = FILE_NAME + b"-wal"
 """What is committed lies here until it is moved to the file; syncing it makes a commit outlast a power cut."""

@@ -16,6 +16,7 @@ from pyprocessor.jobs.retry import STATE_AFTER
 from pyprocessor.journal.audit import PRUNED, records_of
 from pyprocessor.journal.database import open_for_writing
 from pyprocessor.journal.records import encode, media_shape
+from pyprocessor.journal.results import ResultCache
 from pyprocessor.journal.rows import CachedMedia, JobRow, Made, facts_text, intents_text
 from pyprocessor.journal.waiting import WaitingJobs
 from pyprocessor.journal.writer import values_of
@@ -38,7 +39,7 @@ NO_RUN = 0
 _UNMEASURED = {"wall_seconds": None, "cpu_seconds": None, "peak_memory_bytes": None}
 
 
-class Journal(WaitingJobs):
+class Journal(WaitingJobs, ResultCache):
     """The journal of one output folder, open for writing.
 
     Each method that writes is a transaction of its own unless it is called inside `transaction()`. `begin_run` comes

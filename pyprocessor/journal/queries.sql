@@ -32,6 +32,12 @@ SELECT * FROM runs ORDER BY id
 -- name: open_runs
 SELECT * FROM runs WHERE ended_at IS NULL ORDER BY id
 
+-- name: count_lookup
+UPDATE runs SET lookups = lookups + 1 WHERE id = :run_id
+
+-- name: count_hit
+UPDATE runs SET hits = hits + 1, saved_cpu_seconds = saved_cpu_seconds + :cpu_seconds WHERE id = :run_id
+
 -- Run 0 has the jobs that were adopted, and what is written between runs.
 -- name: insert_forgotten_run
 INSERT OR IGNORE INTO runs (id, arguments, engine_pid, engine_start_time, started_at, ended_at)
@@ -46,6 +52,29 @@ WHERE path = :path AND size = :size_bytes AND mtime_ns = :mtime_ns AND shape = :
 -- name: remember_media
 INSERT OR REPLACE INTO media (path, size, mtime_ns, shape, media, failure, message)
 VALUES (:path, :size_bytes, :mtime_ns, :shape, :media, :failure, :message)
+
+-- ------------------------------------------------------------------ contents and the result cache
+
+-- name: content
+SELECT digest FROM contents WHERE path = :path AND size = :size_bytes AND mtime_ns = :mtime_ns
+
+-- name: remember_content
+INSERT OR REPLACE INTO contents (path, size, mtime_ns, digest) VALUES (:path, :size_bytes, :mtime_ns, :digest)
+
+-- name: cached_result
+SELECT result, made_at FROM results WHERE key = :key AND made_at >= :oldest
+
+-- name: keep_result
+INSERT OR REPLACE INTO results (key, result, made_at, used_at) VALUES (:key, :result, :now, :now)
+
+-- name: use_result
+UPDATE results SET used_at = :now WHERE key = :key
+
+-- Those that were not used for longest make room.
+-- name: bound_results
+DELETE FROM results WHERE key IN (
+    SELECT key FROM results ORDER BY used_at LIMIT max(0, (SELECT count(*) FROM results) - :most)
+)
 
 -- ------------------------------------------------------------------ transitions
 
@@ -286,7 +315,7 @@ UPDATE jobs SET
     output_mtime_ns = CASE WHEN output = :output THEN output_mtime_ns END,
     output_facts = CASE WHEN output = :output THEN output_facts END,
     attempts = 0, crashes = 0, sheds = 0, retries_charged = 0, killed_runs = 0, failure = NULL, reason = '',
-    already_right = 0, cancelled_for = '', found = NULL,
+    already_right = 0, cancelled_for = '', found = NULL, anew = :again,
     failed_runs = CASE WHEN :forgive THEN 0 ELSE failed_runs END, attempt_id = NULL, batch_id = NULL,
     granted_size = NULL, granted_mtime_ns = NULL, granted_facts = NULL, granted_intents = NULL
 WHERE id = :id AND state NOT IN ('assigned', 'running', 'publishing')

@@ -96,6 +96,16 @@ class JournalReader:
         key = {"path": path, "size_bytes": size_bytes, "mtime_ns": mtime_ns, "shape": media_shape()}
         return self._one(CachedMedia, "media", **key)
 
+    def content(self, path: bytes, size_bytes: int, mtime_ns: int) -> str:
+        """What identifies the bytes of exactly this file; empty where that is not known."""
+        rows = self._database.rows("content", {"path": path, "size_bytes": size_bytes, "mtime_ns": mtime_ns})
+        return str(rows[0][0]) if rows else ""
+
+    def cached_result(self, key: str, oldest: float) -> tuple[str, float] | None:
+        """The result of this key, as JSON that may be damaged, and when it was made; None of those that are older."""
+        rows = self._database.rows("cached_result", {"key": key, "oldest": oldest})
+        return (str(rows[0][0]), float(rows[0][1])) if rows else None
+
     def job(self, job_id: str) -> JobRow | None:
         """One job, or None."""
         return self._one(JobRow, "job", id=job_id)

@@ -45,7 +45,8 @@ _values_of_job = attrgetter(*_OF_JOB)
 class RunRow:
     """One call of the command. `ended_at` is None while it runs, and for ever if it was killed.
 
-    `done_before` and `failed_before` count the files it was asked for that earlier runs had settled; None likewise.
+    `done_before` and `failed_before` count the files it was asked for that earlier runs had settled; None likewise. For
+    `lookups` jobs a result of the same content was looked for, and `hits` of them got a copy of one.
     """
 
     id: int
@@ -56,6 +57,9 @@ class RunRow:
     exit_code: int | None
     done_before: int | None = None
     failed_before: int | None = None
+    lookups: int = 0
+    hits: int = 0
+    saved_cpu_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,8 @@ class JobRow:
     the output of the last success; it stays while the job is done again. `run_id` is the run that last changed the row.
     `failed_runs` counts runs in which it ended failed, with the same source and profile; `killed_runs` runs in a row
     that were killed while it was RUNNING. `found` is what inspecting found in its inputs, for jobs of no folder, and
-    `result` what it answered when it last succeeded, both as JSON.
+    `result` what it answered when it last succeeded, both as JSON. `anew` says that it was done when it was asked for
+    again.
     """
 
     id: str
@@ -118,6 +123,7 @@ class JobRow:
     result: str | None = None
     already_right: bool = False
     cancelled_for: str = ""
+    anew: bool = False
 
     @property
     def name(self) -> str:

@@ -11,7 +11,10 @@ CREATE TABLE runs (
     ended_at          REAL,
     exit_code         INTEGER,
     done_before       INTEGER,           -- files it was asked for that earlier runs had settled
-    failed_before     INTEGER
+    failed_before     INTEGER,
+    lookups           INTEGER NOT NULL DEFAULT 0,   -- jobs for which a result of the same content was looked for
+    hits              INTEGER NOT NULL DEFAULT 0,   -- of these, the ones that got a copy of one
+    saved_cpu_seconds REAL NOT NULL DEFAULT 0       -- what making these took, less what copying them took
 );
 
 -- What inspecting found in a file, so that the next run probes nothing. One row a path, true for that size and mtime.
@@ -25,6 +28,24 @@ CREATE TABLE media (
     message  TEXT NOT NULL DEFAULT '',
     CHECK ((media IS NULL) <> (failure IS NULL))
 ) WITHOUT ROWID;
+
+-- What identifies the bytes of a file, see workers/content.py. One row a path, true for that size and mtime.
+CREATE TABLE contents (
+    path     BLOB PRIMARY KEY,
+    size     INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    digest   TEXT NOT NULL
+) WITHOUT ROWID;
+
+-- The result cache: what was made of which content by which task and params, all of which is in the key.
+CREATE TABLE results (
+    key     TEXT PRIMARY KEY,
+    result  TEXT NOT NULL,      -- JSON: a models.Reusable, or the answer to a request
+    made_at REAL NOT NULL,
+    used_at REAL NOT NULL
+) WITHOUT ROWID;
+
+CREATE INDEX results_used ON results (used_at);
 
 -- Every move a job may make; filled from models.TRANSITIONS.
 CREATE TABLE transitions (
@@ -90,7 +111,8 @@ CREATE TABLE jobs (
     found              TEXT,                -- JSON: what inspecting its inputs found, for jobs of no folder
     result             TEXT,                -- JSON: what it answered when it last succeeded
     already_right      INTEGER NOT NULL DEFAULT 0,              -- skipped, and what waits for it may go on
-    cancelled_for      TEXT NOT NULL DEFAULT ''                 -- cancelled because this job did not succeed
+    cancelled_for      TEXT NOT NULL DEFAULT '',                -- cancelled because this job did not succeed
+    anew               INTEGER NOT NULL DEFAULT 0               -- it was done, and is asked for again: nothing is reused
 );
 
 CREATE INDEX jobs_state ON jobs (state);

@@ -80,6 +80,7 @@ class WaitingJobs(JournalWriter):
                 profile_name=profile_name,
                 media_seconds=media_seconds,
                 forgive=forgive or change is not None,
+                again=known is not None and change is None and known.state is JobState.SUCCEEDED,
             )
             for product in job.products:
                 self._write("claim_name", id=job.id, name=product.name)
@@ -101,6 +102,7 @@ class WaitingJobs(JournalWriter):
         profile_name: str = "",
         media_seconds: float | None = None,
         forgive: bool = False,
+        again: bool = False,
     ) -> None:
         """Write what a job is to its row."""
         self._write(
@@ -115,6 +117,7 @@ class WaitingJobs(JournalWriter):
             profile_name=profile_name,
             media_seconds=media_seconds,
             forgive=forgive,
+            again=again,
         )
 
     def predict(self, job: Job) -> bool:

@@ -82,6 +82,7 @@ from pyprocessor.models.work import (
     OutputFacts,
     ProcessIdentity,
     ProductOf,
+    Reusable,
     Usage,
     child_id,
     job_id,

@@ -168,6 +168,11 @@ class BatchSettings:
     """How many there are of what tasks name as needed; of what is not listed there is one."""
     tenants: tuple[tuple[str, TenantSettings], ...] = ()
     unknown_tenants: UnknownTenants = UnknownTenants.ALLOW
+    cache_size: int = 1000
+    """How many results the journal keeps for jobs of the same content; 0: none is looked for."""
+    cache_expiry_seconds: float = 30 * 86400.0
+    share_results: bool = False
+    """Whether tenants get copies of each other's results."""
 
     @property
     def priority_rule(self) -> tuple[PriorityRule, str]:

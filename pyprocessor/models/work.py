@@ -298,6 +298,24 @@ class OutputFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Reusable:
+    """What a job made, for others of the same content that are asked to do the same."""
+
+    job_id: str
+    name: str
+    """What people call it."""
+    sources: tuple[Source, ...]
+    """The files that it read, in order."""
+    products: tuple[tuple[Product, Seal], ...]
+    facts: OutputFacts | None
+    """Of its main product; None where it has none."""
+    result: str | None
+    """JSON."""
+    cpu_seconds: float
+    """What making it took."""
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """What one attempt took, measured: peak is the largest VmHWM among its ffmpegs, CPU from wait4."""
 

@@ -126,6 +126,9 @@ SECTIONS: dict[str, Table] = {
         resources=Key(kinds.Resources, "How many there are of what tasks need by name, as {gpu: 2}; else one."),
         tenants=Key(kinds.Tenants, "Shares and limits of tenants, as {studio: {weight: 3, max_jobs: 4}}."),
         unknown_tenants=Key(one_of(models.UnknownTenants), "Jobs of tenants that are not listed.", "allow"),
+        cache_size=Key(whole(0, 100_000, "results"), "Results kept for jobs of the same content; 0: none is reused."),
+        cache_expiry=Key(seconds(0, 36525 * 86400), "Results made longer ago are not reused, such as 12h."),
+        share_results=Key(Switch, "Whether tenants get copies of each other's results."),
     ),
     "estimation": table(
         "Bounds of automatic batch sizing.",

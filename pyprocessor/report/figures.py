@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pyprocessor.journal.reader import JournalReader
@@ -12,7 +12,7 @@ from pyprocessor.journal.rows import RunRow
 from pyprocessor.models import JobState, Origin, Recommendation
 from pyprocessor.models.wording import count, duration, memory_size, size, utc
 from pyprocessor.report import accuracy
-from pyprocessor.report.analysis import Analysis, Used, analyse
+from pyprocessor.report.analysis import Analysis, Cache, Used, analyse
 from pyprocessor.report.wording import aligned, grid, local_time, rounded, wrapped
 
 COMPARED_VERSION = 1
@@ -34,7 +34,8 @@ def analysis_of(
         if row.attempts == 0 and row.origin is not Origin.CHILD
     ]
     by_file = accuracy.by_file(journal, attempts)
-    return analyse(attempts, by_file, not_begun, list(journal.readings(run.id)), seconds, memory_allowed_bytes)
+    found = analyse(attempts, by_file, not_begun, list(journal.readings(run.id)), seconds, memory_allowed_bytes)
+    return replace(found, cache=Cache(run.lookups, run.hits, run.saved_cpu_seconds))
 
 
 def text(found: Analysis, recommended: Sequence[Recommendation] = (), *, width: int = 80) -> str:
@@ -66,6 +67,10 @@ def _rows(found: Analysis) -> Iterable[tuple[str, str]]:
         yield "Errors", ", ".join(f"{number:,} x {kind.replace('_', ' ')}" for kind, number in found.errors)
     if (again := found.retries).tried_again:
         yield "Retries", f"{count(again.tried_again, 'file')} tried again, {again.recovered:,} of them done then"
+    if (cache := found.cache).hits:
+        hits = f"{cache.hits:,} of {count(cache.lookups, 'lookup')} hit ({cache.hit_percent:.1f}%)"
+        saved = cache.saved_cpu_seconds
+        yield "Cache", hits + (f", {duration(saved)} of CPU time saved" if saved > 0 else "")
     if found.durations is not None and (used := list(_used(found.used))):
         yield "Used", "; ".join(used)
 
@@ -95,6 +100,7 @@ def entry(found: Analysis) -> dict[str, Any]:
         "errors": dict(found.errors),
         "retries": {**asdict(again), "recovery_percent": rounded(again.recovery_percent)},
         "used": _numbers(asdict(found.used)),
+        "cache": _numbers({**asdict(found.cache), "hit_percent": found.cache.hit_percent}),
     }
 
 

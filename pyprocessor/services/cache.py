@@ -47,12 +47,12 @@ class ResultCache:
             self._kept.move_to_end(key)
         return as_cached(found[1], request)
 
-    def add(self, key: Key, result: BatchResult) -> None:
-        """Keep an answer, unless it is a failure."""
+    def add(self, key: Key, result: BatchResult, age_seconds: float = 0.0) -> None:
+        """Keep an answer, which is so old, unless it is a failure."""
         if not result.success or self._size < 1:
             return
         with self._lock:
-            self._kept[key] = self._clock(), result
+            self._kept[key] = self._clock() - age_seconds, result
             self._kept.move_to_end(key)
             while len(self._kept) > self._size:
                 self._kept.popitem(last=False)

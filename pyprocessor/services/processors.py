@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import deque
@@ -15,6 +16,7 @@ from pyprocessor.services.cache import DEFAULT_EXPIRY_SECONDS, DEFAULT_SIZE, Key
 from pyprocessor.services.chunking import Learned, Place, Placed, by_cost, grouped, in_order
 from pyprocessor.services.given import folder_of, listed, refused, settings_of
 from pyprocessor.services.handlers import HandlerGiven, handler_of
+from pyprocessor.services.kept_answers import KeptAnswers
 from pyprocessor.services.running import Chunk, Runner
 from pyprocessor.taskqueue.creating import DEFAULT_MEMORY_LIMIT_MB, check_seconds, check_whole
 from pyprocessor.workers.requests import BatchRequest, BatchResult
@@ -217,6 +219,10 @@ class OptimizedBatchProcessor(AdvancedBatchProcessor):
         super().__init__(**settings)
         size, expiry = (self.optimization_config[name] for name in ("cache_size", "cache_expiry_seconds"))
         self._cache = ResultCache(size, expiry)
+        handler, output = self._runner.handler, self._runner.output
+        self._kept: KeptAnswers | None = None
+        if output is not None and size > 0 and not handler.task:
+            self._kept = KeptAnswers(os.path.abspath(os.fsencode(output)), handler, size, expiry)
 
     def process_batch_optimized(self, requests: Iterable[BatchRequest]) -> list[BatchResult]:
         """In their order; what was answered before comes from the cache, and equal requests are asked once."""
@@ -228,14 +234,20 @@ class OptimizedBatchProcessor(AdvancedBatchProcessor):
             found = [
                 None if key is None else self._cache.get(key, one) for key, one in zip(keys, requests, strict=True)
             ]
+            kept = self._kept_for({key for key, known in zip(keys, found, strict=True) if known is None})
+            for place, key in enumerate(keys):
+                if found[place] is None and key in kept:
+                    found[place] = as_cached(kept[key], requests[place])
             first: dict[Key | int, int] = {}
             for place, key in enumerate(keys):
                 if found[place] is None:
                     first.setdefault(place if key is None else key, place)
             asked = dict(zip(first.values(), self._ask([requests[place] for place in first.values()]), strict=True))
-            for place, result in asked.items():
-                if (key := keys[place]) is not None:
-                    self._cache.add(key, result)
+            answers = {key: result for place, result in asked.items() if (key := keys[place]) is not None}
+            for key, result in answers.items():
+                self._cache.add(key, result)
+            if self._kept is not None:
+                self._kept.keep(answers)
             again = []
             for place, key in enumerate(keys):
                 found[place] = asked.get(place) or found[place]
@@ -249,6 +261,15 @@ class OptimizedBatchProcessor(AdvancedBatchProcessor):
             metrics["cache_misses"] += len(asked)
             metrics["cache_hit_rate"] = analysis.share(metrics["cache_hits"], metrics["cache_misses"])
             return [result for result in found if result is not None]
+
+    def _kept_for(self, keys: set[Key | None]) -> dict[Key | None, BatchResult]:
+        """The answers that the journal keeps for these keys, which are in memory from here on."""
+        found: dict[Key | None, BatchResult] = {}
+        wanted = [key for key in keys if key is not None]
+        for key, (age_seconds, answer) in (self._kept.get(wanted) if self._kept and wanted else {}).items():
+            self._cache.add(key, answer, age_seconds)
+            found[key] = answer
+        return found
 
     def _ask(self, requests: Sequence[BatchRequest]) -> list[BatchResult]:
         """Have a handler answer, a bounded number at once where memory is to be kept."""

@@ -52,6 +52,9 @@ class Receipts:
     def media(self, _: bytes, __: int, ___: int) -> CachedMedia | None:
         return None
 
+    def content(self, _: bytes, __: int, ___: int) -> str:
+        return ""
+
 
 def _made(receipt: Receipt, product: Product, seal: Seal) -> Made:
     source = receipt.inputs[0] if receipt.inputs else Source(b"", b"", 0, 0)

@@ -73,6 +73,7 @@ class Analyze:
     summary = "Find black, frozen and silent spans, cuts and near-duplicates; write JSON and a contact sheet"
     takes = AnalyzeParams
     inputs = (1, 1)
+    reusable = True
 
     def inspect(self, inputs: tuple[Source, ...], params: Any, limits: InputLimits) -> Any:
         # Here, so that the engine, which asks for plans only, does without PyAV.

@@ -170,9 +170,9 @@ class Plan:
 class Task(Protocol):
     """A kind of work. All three methods raise `errors.JobError` for a job that cannot be done.
 
-    It may also have `summary`, `takes`, `inputs`, `extensions`, `except_endings` and `products_of`, see docs/api.md,
-    and a method `whole`: it returns the params with what they name, such as a profile, in its place, when a job is
-    submitted.
+    It may also have `summary`, `takes`, `inputs`, `extensions`, `except_endings`, `products_of` and `reusable`, see
+    docs/api.md, and a method `whole`: it returns the params with what they name, such as a profile, in its place, when
+    a job is submitted.
     """
 
     name: str
@@ -185,6 +185,11 @@ class Task(Protocol):
 
     def run(self, work: Work) -> Steps:
         """Yield the steps to run; return what was made and verified."""
+
+
+def is_reusable(work: Task) -> bool:
+    """Whether all that a task makes follows from the bytes of its inputs, its params and what `inspect` found."""
+    return bool(getattr(work, "reusable", False))
 
 
 class Divisible(Task, Protocol):

@@ -100,6 +100,7 @@ class Enhance:
     summary = "Improve the text of a transcript by a chat API, its content and times kept"
     takes = Enhancing
     inputs = (1, 1)
+    reusable = True
     extensions = tuple(ending.removeprefix(".") for ending in ENDINGS)
     except_endings = (REFERENCE_ENDING,)
     products_of = ("transcribe",)

@@ -64,6 +64,7 @@ class Preprocess:
     summary = "Sound ready for transcription, a small preview film, or a copy in a clean container"
     takes = PreprocessParams
     inputs = (1, 1)
+    reusable = True
 
     def inspect(self, inputs: tuple[Source, ...], params: Any, limits: InputLimits) -> Any:
         # Here, so that the engine, which asks for plans only, does without PyAV.

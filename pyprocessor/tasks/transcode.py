@@ -61,6 +61,7 @@ class Transcode:
     summary = "Convert a film, or sound alone, as a profile says"
     takes = Takes
     inputs = (1, 1)
+    reusable = True
 
     def whole(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
         from pyprocessor import profiles  # with PyYAML, and only where a job is submitted

@@ -14,9 +14,10 @@ from typing import Any
 
 from pyprocessor.errors import FailureKind, JobError, PublishError, UsageError
 from pyprocessor.errors.errnos import UNREACHABLE
-from pyprocessor.models import OutputFacts, Profile, Source, Usage, display
+from pyprocessor.models import OutputFacts, Source, Usage, display
 from pyprocessor.models.os_errors import classify_os_error
 from pyprocessor.models.products import MAIN, Intent, Product, Seal
+from pyprocessor.models.run import RunRequest
 from pyprocessor.publish.bounds import Bounds
 from pyprocessor.publish.grants import discard_displaced, publish_all
 from pyprocessor.publish.kept import answers_path
@@ -28,6 +29,7 @@ from pyprocessor.state.state_folder import write_refused
 from pyprocessor.system.child_process import ChildProcess
 from pyprocessor.tasks.base import MOST_RESULT_BYTES, Done, Made, Step, Steps, Work
 from pyprocessor.tasks.registry import task
+from pyprocessor.workers.copying import copied
 from pyprocessor.workers.lease import Lease
 from pyprocessor.workers.messages import Params, WorkerSetup, WorkItem
 
@@ -65,11 +67,11 @@ class Attempt:
     transcript: list[str] = field(default_factory=list)
 
     @classmethod
-    def begin(cls, item: WorkItem, profile: Profile, anchor: Anchor) -> Attempt:
-        """Begin an attempt at the item, in a run with this profile."""
+    def begin(cls, item: WorkItem, request: RunRequest, anchor: Anchor) -> Attempt:
+        """Begin an attempt at the item, in a run that was asked for so."""
         work = Work(
             item.job_id,
-            profile if item.params is Params.OF_THE_RUN else item.params,
+            request.profile if item.params is Params.OF_THE_RUN else item.params,
             item.inputs,
             item.found,
             item.threads,
@@ -79,7 +81,8 @@ class Attempt:
             item.children,
             item.backend,
         )
-        return cls(item, anchor, _steps(item.task, work), time.monotonic())
+        made = _steps(item.task, work) if item.reused is None else copied(item.reused, work, request.output)
+        return cls(item, anchor, made, time.monotonic())
 
     @property
     def name(self) -> str:

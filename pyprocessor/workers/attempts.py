@@ -109,7 +109,7 @@ class Attempts:
 
     def begin(self, item: WorkItem) -> None:
         """Begin an attempt, after `Started` was sent."""
-        attempt = Attempt.begin(item, self._setup.request.profile, self._anchor)
+        attempt = Attempt.begin(item, self._setup.request, self._anchor)
         self._guarded(attempt, partial(self._advance, attempt, None))
 
     def advance(self) -> None:

@@ -15,7 +15,7 @@ from operator import attrgetter
 from typing import Any, Literal
 
 from pyprocessor.jobs.timeouts import Timeouts
-from pyprocessor.models import Outcome, OutputFacts, ProcessIdentity, Source, Usage
+from pyprocessor.models import Outcome, OutputFacts, ProcessIdentity, Reusable, Source, Usage
 from pyprocessor.models.products import Intent, Product
 from pyprocessor.models.run import RunRequest
 from pyprocessor.state.state_folder import StateFolder
@@ -62,7 +62,10 @@ class Params(Enum):
 
 @dataclass(frozen=True, slots=True)
 class WorkItem(OfAttempt):
-    """One job to do, see `tasks.base.Work`. `fingerprint` is that of `params`, `partial` the attempt's name."""
+    """One job to do, see `tasks.base.Work`. `fingerprint` is that of `params`, `partial` the attempt's name.
+
+    With `reused` it is to get a copy of that, and fails where it cannot.
+    """
 
     task: str
     params: Any
@@ -76,6 +79,7 @@ class WorkItem(OfAttempt):
     children: tuple[ChildEnd, ...] = ()
     deadline: float | None = None
     backend: str = ""
+    reused: Reusable | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,8 @@ def make_clips(folder: Path) -> Path:
         path = folder / f"clip-{number:02d}.mp4"
         if number >= DIFFERENT_CLIPS:
             shutil.copy(folder / f"clip-{number % DIFFERENT_CLIPS:02d}.mp4", path)
+            with path.open("ab") as file:  # else it would be a copy, and not encoded
+                file.write((12).to_bytes(4, "big") + b"free" + number.to_bytes(4, "big"))
             continue
         picture = f"testsrc2=size=1920x1080:rate=25:duration={SECONDS},noise=alls=4:allf=t:all_seed={number}"
         command = [ffmpeg, "-nostdin", "-loglevel", "error", "-f", "lavfi", "-i", picture + ",format=yuv420p"]

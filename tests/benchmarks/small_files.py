@@ -55,7 +55,10 @@ def make_clips(folder: Path, count: int) -> Path:
         )
         originals.append(path)
     for number in range(count):
-        shutil.copy(originals[number % 8], folder / f"clip-{number:04d}.mp4")
+        path = folder / f"clip-{number:04d}.mp4"
+        shutil.copy(originals[number % 8], path)
+        with path.open("ab") as file:  # else it would be a copy, and not encoded
+            file.write((12).to_bytes(4, "big") + b"free" + number.to_bytes(4, "big"))
     for path in originals:
         path.unlink()
     return folder

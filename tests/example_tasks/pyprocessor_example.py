@@ -54,6 +54,36 @@ def count_words(source: str, capitals: str, counts: str) -> dict[str, int]:
     return {"words": len(words)}
 
 
+class WordsOnce(Words):
+    """What `Words` makes, once for texts of the same bytes; the text is logged where the param `log` names a file."""
+
+    name = "words-once"
+    reusable = True
+
+    def run(self, work: Work) -> Steps:
+        if "log" in work.params:
+            with Path(work.params["log"]).open("a") as log:
+                log.write(f"{work.job_id}\n")
+        return (yield from super().run(work))
+
+
+class CountOnce(WordsOnce):
+    """The result of `WordsOnce` alone."""
+
+    name = "count-once"
+
+    def plan(self, params: Any, inputs: tuple[Source, ...], found: Any, output: bytes) -> Plan:
+        return Plan(cost=super().plan(params, inputs, found, output).cost)
+
+    def run(self, work: Work) -> Steps:
+        with Path(work.params["log"]).open("a") as log:
+            log.write(f"{work.job_id}\n")
+        (source,) = work.inputs
+        arguments = {"source": os.fsdecode(source.path), "capitals": os.devnull, "counts": os.devnull}
+        returned: Returned = yield Call(f"{HERE}:count_words", arguments)
+        return Done(result=returned.value)
+
+
 class Ask:
     """One call, which the params describe as `Call` does, maybe with its `cost`; its value is the result.
 

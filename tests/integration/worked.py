@@ -35,6 +35,8 @@ from tests.waiting import DEADLINE_SECONDS, until
 NAME = "pyprocessor_example"
 ENTRY_POINTS = f"""[pyprocessor.tasks]
 words = {NAME}:Words
+words-once = {NAME}:WordsOnce
+count-once = {NAME}:CountOnce
 ask = {NAME}:Ask
 bad = {NAME}:Bad
 sum = {NAME}:Sum

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +21,7 @@ from pyprocessor.services import (
     BatchProcessor,
     BatchRequest,
     BatchResult,
+    OptimizedBatchProcessor,
 )
 from tests.process import answering
 from tests.waiting import DEADLINE_SECONDS
@@ -150,6 +155,43 @@ def test_a_killed_call_goes_on(tmp_path: Path) -> None:
     processor.process_batch_chunked(given[:2])
     assert sorted(asked.read_text().split()) == ["a", "a", "b", "b"]
     assert list((tmp_path / "out" / "answers").iterdir()) == []
+
+
+def test_answers_outlast_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where the folder is kept: of one tenant, for a time, by the function as it was; what is damaged is asked anew."""
+    module = tmp_path / "module_of_a_handler.py"
+    module.write_text("from tests.process.answering import answer\ndef ask(request): return answer(request)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(tmp_path), str(HOME))))
+    log, output = tmp_path / "log", tmp_path / "out"
+
+    def ask(*names: str, tenant: str = "x", **settings: Any) -> list[bool]:
+        """Which of the answers a new processor, with nothing in its memory, has from the cache."""
+        settings = {"handler": "module_of_a_handler:ask", "output": output, "max_workers": 1, **settings}
+        given = [BatchRequest(name, f"append {log}", tenant, name) for name in names]
+        found = OptimizedBatchProcessor(**settings).process_batch_optimized(given)
+        assert [(result.id, result.content) for result in found] == [(name, f"{name}: append {log}") for name in names]
+        return [bool((result.metadata or {}).get("cached")) for result in found]
+
+    assert ask("a", "b") == [False, False]
+    assert ask("b", "c", "a") == [True, False, True]
+    assert ask("a", tenant="y") == [False]
+    assert ask("a", cache_expiry_seconds=0.001) == [False]
+    assert ask("a", enable_caching=False) == [False]
+    assert ask("a", "b", cache_size=1) == [True, True]
+    with closing(sqlite3.connect(output / ".pyprocessor" / "journal.sqlite3")) as raw, raw:
+        assert raw.execute("SELECT count(*) FROM results").fetchone() == (4,)
+        raw.execute("UPDATE results SET result = '[]'")
+    assert ask("a") == [False]
+    assert "damaged and is not used" in caplog.text
+    assert ask("a") == [True]
+    module.write_text(module.read_text() + "# changed\n")
+    assert ask("a") == [False]
+    assert ask("d", cache_size=1) == [False]
+    assert ask("a") == [False], "it has made room"
+    assert len(log.read_text().split()) == 10
 
 
 def test_the_program_shown_runs(tmp_path: Path) -> None:

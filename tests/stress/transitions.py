@@ -70,6 +70,12 @@ WRITES: dict[str, Start] = {
     "insert_run": Start.NOTHING,
     "end_run": Start.NOTHING,
     "remember_media": Start.NOTHING,
+    "remember_content": Start.NOTHING,
+    "keep_result": Start.NOTHING,
+    "bound_results": Start.NOTHING,
+    "use_result": Start.NOTHING,
+    "count_lookup": Start.NOTHING,
+    "count_hit": Start.NOTHING,
     "insert_job": Start.NOTHING,
     "insert_batch": Start.NOTHING,
     "assign_job": Start.NOTHING,
@@ -381,7 +387,8 @@ class _Harness:
 
 
 def _make_sources(folder: Path, ffmpeg: str) -> None:
-    """Four short clips, one that turns out to be damaged while it is encoded, and one that is no video at all."""
+    """Four short clips and a copy of one, one that turns out to be damaged while it is encoded, and one that is no
+    video at all."""
     folder.mkdir(parents=True)
     for number, name in enumerate(("a.mov", "b.mov", "c.mkv", "d %03d.mp4", "noise.mov")):
         picture = f"testsrc2=size=320x180:rate=25:duration=3,hue=h={number * 60}"
@@ -393,6 +400,7 @@ def _make_sources(folder: Path, ffmpeg: str) -> None:
         ]
         done = subprocess.run(call, stdin=subprocess.DEVNULL, capture_output=True, check=False)
         assert done.returncode == 0, done.stderr.decode(errors="replace")
+    shutil.copyfile(folder / "a.mov", folder / "same as a.mov")
     noise = bytearray((folder / "noise.mov").read_bytes())
     begin = len(noise) // 3  # far enough behind the first picture, which inspecting looks at
     end = 2 * begin  # in front of the index

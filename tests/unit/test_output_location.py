@@ -62,6 +62,9 @@ class Known:
     def media(self, *_: object) -> CachedMedia | None:
         return None
 
+    def content(self, *_: object) -> str:
+        return ""
+
     def add(
         self, source: Source, output: bytes, *, job: str = "job", fingerprint: str = "p", owned: bool = True
     ) -> None:

@@ -2,6 +2,7 @@
 
 SIGUSR1 has it end with exit code 0, as a library might. With `STOP_AT_GRANT` in its environment, a path, the first
 batch process that was granted a publish stops itself before it does anything of it, and writes its pid to that file.
+With `STOP_AT_COPY` the first process does so that has copied a product, before it compares it.
 """
 
 import os
@@ -13,10 +14,25 @@ signal.signal(signal.SIGUSR1, lambda *_: os._exit(0))
 
 def stop_at_grant(event: str, arguments: tuple[object, ...]) -> None:
     """An audit hook: the first step of a publish opens the journal's log, which nobody else does in Python."""
-    if event != "open" or not isinstance(arguments[0], bytes) or not arguments[0].endswith(b"/journal.sqlite3-wal"):
-        return
+    if event == "open" and isinstance(arguments[0], bytes) and arguments[0].endswith(b"/journal.sqlite3-wal"):
+        stop("STOP_AT_GRANT")
+
+
+def stop_at_copy(event: str, arguments: tuple[object, ...]) -> None:
+    """An audit hook: a copy is opened to be compared."""
+    if (
+        event == "open"
+        and isinstance(arguments[0], str)
+        and arguments[1] in ("r", "rb")
+        and "/partial/" in arguments[0]
+    ):
+        stop("STOP_AT_COPY")
+
+
+def stop(name: str) -> None:
+    """Stop this process, unless another one has stopped so."""
     try:
-        mark = os.open(os.environ["STOP_AT_GRANT"], os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        mark = os.open(os.environ[name], os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     except FileExistsError:
         return
     os.write(mark, str(os.getpid()).encode())
@@ -24,5 +40,6 @@ def stop_at_grant(event: str, arguments: tuple[object, ...]) -> None:
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
-if "STOP_AT_GRANT" in os.environ:
-    sys.addaudithook(stop_at_grant)
+for hook, name in ((stop_at_grant, "STOP_AT_GRANT"), (stop_at_copy, "STOP_AT_COPY")):
+    if name in os.environ:
+        sys.addaudithook(hook)
