@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pyprocessor.errors import ExitCode, UsageError
+from pyprocessor.journal.reader import JournalReader
 from pyprocessor.models import Profile, TenantSettings, UnknownTenants
 from pyprocessor.taskqueue import create_batch_processor
 from tests.integration.worked import example_tasks
@@ -46,6 +47,26 @@ def test_what_a_tenant_may_not_use_and_who_is_not_listed(tmp_path: Path) -> None
     assert "2 jobs wait for the next run" in said
     assert queue.run(profile=profile(small=TenantSettings(), **shares)) == ExitCode.SOME_FAILED
     assert sorted(queue.states().values()) == ["failed", *["succeeded"] * 4]
+
+
+def test_calls_that_take_far_longer_than_said_do_not_keep_others_from_their_share(tmp_path: Path) -> None:
+    """Thirty are given ahead on their word, a millisecond each; what they take shows while they run, and counts at once."""
+    queue, plain = Queue(tmp_path), Profile("test", "f")
+
+    def calls(tenant: str, count: int, seconds: float, **task: str) -> list[dict[str, object]]:
+        documents = [ask(f"{tenant} {number:02}", **task, seconds=seconds) for number in range(count)]
+        return [document | {"tenant": tenant} for document in documents]
+
+    queue.submit(*calls("first", 30, 0.1, function="burn"))
+    # Of another task, so that what the one was measured to take says nothing of the other.
+    named = calls("second", 50, 0.03, function="pyprocessor_example:burn")
+    queue.submit(*(document | {"task": "call"} for document in named))
+    shares = (("second", TenantSettings(weight=3)),)
+    assert queue.run(profile=replace(plain, batch=replace(plain.batch, tenants=shares, most_jobs=1))) == ExitCode.OK
+    with JournalReader.read_only(queue.folder.path) as journal:
+        tenants = {row.id: row.tenant for row in journal.jobs()}
+        begun = [tenants[attempt.job_id] for attempt in journal.attempts()]
+    assert begun[: len(begun) - begun[::-1].index("second")].count("first") <= 12, begun
 
 
 def test_a_queue_in_a_program_refuses_before_it_takes_in(tmp_path: Path) -> None:
