@@ -50,7 +50,7 @@ def test_what_a_tenant_may_not_use_and_who_is_not_listed(tmp_path: Path) -> None
 
 
 def test_calls_that_take_far_longer_than_said_do_not_keep_others_from_their_share(tmp_path: Path) -> None:
-    """Thirty are given ahead on their word, a millisecond each; what they take shows while they run, and counts at once."""
+    """Thirty are given ahead on their word, a millisecond each; the first of them shows what they take."""
     queue, plain = Queue(tmp_path), Profile("test", "f")
 
     def calls(tenant: str, count: int, seconds: float, **task: str) -> list[dict[str, object]]:
