@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from pyprocessor.cli.control import Contact
+from pyprocessor.cli.dead import of_tenants
 from pyprocessor.cli.session import Session, print_result, standard_output
 from pyprocessor.errors import ExitCode, OutputBusy, UsageError
 from pyprocessor.journal.audit import trail
@@ -32,16 +33,21 @@ COLUMNS = (
 @click.option("--output", required=True, metavar="DIR", help="The output folder.")
 @click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), default="jsonl", help="[default: jsonl]")
 @click.option("--since", metavar="TIME", help="Only what is newer: 2026-01-31, 2026-01-31T22:00:00Z, or 30d, 12h.")
+@of_tenants
 @click.option("--prove", is_flag=True, help="Check instead that journal, receipts and files agree.")
 @click.pass_obj
-def audit(session: Session, output: str, form: str, since: str | None, prove: bool) -> ExitCode:
+def audit(
+    session: Session, output: str, form: str, since: str | None, tenants: tuple[str, ...], prove: bool
+) -> ExitCode:
     """Export runs, attempts and events in the order of time: who, what, when, which settings, which result.
 
-    What was pruned is among them. With --prove a line names each product that is not as it was made, or of which
-    journal and receipts differ.
+    What was pruned is among them; with --tenant only what is about jobs of theirs. With --prove a line names each
+    product that is not as it was made, or of which journal and receipts differ.
     """
     contact = Contact(output)
     if prove:
+        if tenants:
+            raise UsageError("--prove looks at all products, whoever they are for; leave out --tenant.")
         return _prove(contact)
     after = _seconds(since) if since is not None else 0.0
     session.answered = True
@@ -50,11 +56,21 @@ def audit(session: Session, output: str, form: str, since: str | None, prove: bo
         if form == "csv":
             rows.writeheader()
         for record in trail(journal, after):
+            if tenants and _tenant(record, journal) not in tenants:
+                continue
             if form == "csv":
                 rows.writerow({name: encodable(_cell(value), stream) for name, value in record.items()})
             else:
                 stream.write(json.dumps(record) + "\n")
     return ExitCode.OK
+
+
+def _tenant(record: dict[str, Any], journal: JournalReader) -> object:
+    """The tenant that a record is about; None where it is about a run, or no job that is known."""
+    if "tenant" in record or not (job_id := record.get("job")):
+        return record.get("tenant")
+    row = journal.job(str(job_id))
+    return row.tenant if row is not None else None
 
 
 def _prove(contact: Contact) -> ExitCode:

@@ -82,12 +82,13 @@ def list_jobs(
 @jobs.command()
 @click.argument("job", metavar="ID|NAME")
 @_output
+@of_tenants
 @click.option("--json", "as_json", is_flag=True, help="As one JSON document.")
 @click.pass_obj
-def show(session: Session, job: str, output: str, as_json: bool) -> None:
+def show(session: Session, job: str, output: str, tenants: tuple[str, ...], as_json: bool) -> None:
     """Show one job: what it is to do, what it waits for, how it went, and what it left."""
     with JournalReader.read_only(Contact(output).folder) as journal:
-        details = report.JobDetails.of(journal, _one(journal, job))
+        details = report.JobDetails.of(journal, _one(journal, job, tenants))
     width = max(LEAST_WIDTH, shutil.get_terminal_size((80, 24)).columns)
     session.answered = as_json
     document = json.dumps(report.document(details), indent=2) + "\n" if as_json else ""
@@ -97,11 +98,12 @@ def show(session: Session, job: str, output: str, as_json: bool) -> None:
 @jobs.command(epilog=_ENDS)
 @_ids
 @_output
+@of_tenants
 @click.pass_obj
-def cancel(session: Session, ids: tuple[str, ...], output: str) -> None:
+def cancel(session: Session, ids: tuple[str, ...], output: str, tenants: tuple[str, ...]) -> None:
     """Cancel jobs, and what waits for them; one that is being worked on is ended."""
     contact = Contact(output)
-    rows = _all(contact, ids)
+    rows = _all(contact, ids, tenants)
     said = hand_over(contact, Request(Verb.CANCEL, jobs=tuple(rows)), lambda journal: _cancel(journal, rows), session)
     done = [f"{row.name} has ended already, as {_called(row)}." for row in rows.values() if row.final]
     print_result("\n".join([said, *done]) + "\n")
@@ -110,11 +112,12 @@ def cancel(session: Session, ids: tuple[str, ...], output: str) -> None:
 @jobs.command(epilog=_ENDS)
 @_ids
 @_output
+@of_tenants
 @click.pass_obj
-def retry(session: Session, ids: tuple[str, ...], output: str) -> None:
+def retry(session: Session, ids: tuple[str, ...], output: str, tenants: tuple[str, ...]) -> None:
     """Do jobs again that ended without success; what was cancelled for want of them waits again."""
     contact = Contact(output)
-    rows = _all(contact, ids)
+    rows = _all(contact, ids, tenants)
     said = hand_over(contact, Request(Verb.RETRY, jobs=tuple(rows)), lambda journal: _retry(journal, rows), session)
     others = [f"{row.name} is {_called(row)}." for row in rows.values() if row.state not in _AGAIN]
     print_result("\n".join([said, *others]) + "\n")
@@ -142,15 +145,16 @@ def _called(row: JobRow) -> str:
     return row.state.replace("_", " ")
 
 
-def _all(contact: Contact, given: tuple[str, ...]) -> dict[str, JobRow]:
+def _all(contact: Contact, given: tuple[str, ...], tenants: tuple[str, ...]) -> dict[str, JobRow]:
     """The jobs that these words name, by id, each once. Raises UsageError for a word that names none or several."""
     with JournalReader.read_only(contact.folder) as journal:
-        rows = [_one(journal, word) for word in given]
+        rows = [_one(journal, word, tenants) for word in given]
     return {row.id: row for row in rows}
 
 
-def _one(journal: JournalReader, word: str) -> JobRow:
-    found = journal.find(word, MOST_NAMED + 1)
+def _one(journal: JournalReader, word: str, tenants: tuple[str, ...]) -> JobRow:
+    """The job that a word names, of these tenants where some are given."""
+    found = journal.find(word, MOST_NAMED + 1, tenants)
     if len(found) == 1:
         return found[0]
     called = one_line(word)

@@ -23,6 +23,8 @@ HISTORY = 64
 RECENT = 3
 """Where so many of the latest attempts took more memory than was usual, they count and not the history."""
 _LARGEST_RATIO = math.log(50.0)
+_LARGEST_OF_GIVEN = math.log(1e6)
+"""Of what a task says itself: a function that is said to take a millisecond may take minutes."""
 
 _THREAD_EFFICIENCY = 0.85
 FILE_SECONDS = 0.05
@@ -113,25 +115,25 @@ class History:
         channels = ((ratios, _median(ratios)) for ratios in (self.cpu, self.memory, self.disk))
         return Ratios(*(_median([abs(ratio - middle) for ratio in ratios]) for ratios, middle in channels))
 
-    def with_ratios(self, prior: Cost, measured: Cost) -> History:
+    def with_ratios(self, prior: Cost, measured: Cost, largest: float = _LARGEST_RATIO) -> History:
         """This history and one more attempt; a 0 was not measured and is left out."""
         return History(
             self.count + 1,
-            _appended(self.cpu, prior.cpu_seconds, measured.cpu_seconds),
-            _appended(self.memory, prior.memory_bytes, measured.memory_bytes),
-            _appended(self.disk, prior.disk_bytes, measured.disk_bytes),
+            _appended(self.cpu, prior.cpu_seconds, measured.cpu_seconds, largest),
+            _appended(self.memory, prior.memory_bytes, measured.memory_bytes, largest),
+            _appended(self.disk, prior.disk_bytes, measured.disk_bytes, largest),
         )
 
 
-def _appended(ratios: tuple[float, ...], prior: float, measured: float) -> tuple[float, ...]:
+def _appended(ratios: tuple[float, ...], prior: float, measured: float, largest: float) -> tuple[float, ...]:
     if prior <= 0 or measured <= 0 or not math.isfinite(measured):
         return ratios
-    return (*ratios, log_ratio(prior, measured))[-HISTORY:]
+    return (*ratios, log_ratio(prior, measured, largest))[-HISTORY:]
 
 
-def log_ratio(prior: float, measured: float) -> float:
+def log_ratio(prior: float, measured: float, largest: float = _LARGEST_RATIO) -> float:
     """The natural logarithm of measured / prior, within bounds."""
-    return max(-_LARGEST_RATIO, min(_LARGEST_RATIO, math.log(measured / prior)))
+    return max(-largest, min(largest, math.log(measured / prior)))
 
 
 def _median(ratios: Sequence[float]) -> float:
@@ -143,6 +145,8 @@ GroupKey = tuple[str, ...]
 
 _HELD_BACK = (4.0, 3.0, 2.0, 8.0, 8.0)
 """Attempts at which a group (all, encoder, preset, size, class) counts as much as the wider groups together."""
+_HELD_BACK_GIVEN = (1.0, 1.0)
+"""The same for what a task says itself: its word may be off by any factor, and nothing but its own jobs corrects it."""
 _HELD_BACK_MEMORY = 0.25
 """The same for memory within a picture size: it varies by some 4 % with the film, where CPU varies by half."""
 _PRESET = 2
@@ -209,8 +213,9 @@ class CostModel:
         prior = prior_cost(features, threads)
         cost_class = class_of(features, threads)
         keys = group_keys(cost_class)
-        classes = {**self.classes, cost_class: self.classes.get(cost_class, History()).with_ratios(prior, measured)}
-        groups = {**self.groups, **{key: self.groups.get(key, History()).with_ratios(prior, measured) for key in keys}}
+        took = prior, measured, _LARGEST_OF_GIVEN if cost_class.given else _LARGEST_RATIO
+        classes = {**self.classes, cost_class: self.classes.get(cost_class, History()).with_ratios(*took)}
+        groups = {**self.groups, **{key: self.groups.get(key, History()).with_ratios(*took) for key in keys}}
         running = dict(self.running)
         seen = running.pop(keys[-1], None)
         if seen is not None and seen.attempts_left > 1:
@@ -276,7 +281,8 @@ class CostModel:
         keys = group_keys(cost_class)
         histories = [*(self.groups.get(key) for key in keys), self.classes.get(cost_class)]
         widest = len(_HELD_BACK) - len(histories)
-        for level, (history, held_back) in enumerate(zip(histories, _HELD_BACK[widest:], strict=True), widest):
+        weights = _HELD_BACK_GIVEN if cost_class.given else _HELD_BACK[widest:]
+        for level, (history, held_back) in enumerate(zip(histories, weights, strict=True), widest):
             if history is None:
                 continue
             cpu = _moved(cpu, history.cpu, history.medians.cpu, held_back)

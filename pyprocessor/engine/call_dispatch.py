@@ -47,6 +47,11 @@ def is_held_up(process: BatchProcess, now: float, *, waiting: int = 1) -> bool:
     return sum(_takes_long(job, now) for job in process.running) >= process.batch.slots
 
 
+def _unbegun_of_others(process: BatchProcess, tenant: str) -> list[RunningJob]:
+    """What a process has not begun of other tenants than this."""
+    return [j for j in process.jobs.values() if j.state is JobState.ASSIGNED and j.queued.tenant != tenant]
+
+
 def _takes_long(job: RunningJob, now: float) -> bool:
     return job.active_seconds(now) > max(HELD_UP_SECONDS, HELD_UP_FACTOR * job.queued.wall_seconds(1))
 
@@ -149,11 +154,11 @@ class CallDispatch(Dispatch):
         head, order = self.queue.ready.first(), self.queue.ready.order
         if head is None:
             return
-        came, learned = order.newcomers, order.shared and self._charged_by is not self.calibration.model
+        came, learned = order.newcomers, self._charged_by is not self.calibration.model
         self._charged_by = self.calibration.model
         with self.journal.transaction():
             for process in [process for process in self.processes if not process.waits]:
-                shared = (came or learned) and self._is_far_ahead(process, of_what_was_charged=not came)
+                shared = (came or learned) and self._is_far_ahead(process, head.tenant, of_what_was_charged=not came)
                 if not shared and process.last_priority <= head.priority:
                     continue
                 process.last_priority = min(process.last_priority, head.priority)
@@ -166,16 +171,15 @@ class CallDispatch(Dispatch):
         if came:
             order.admit()
 
-    def _is_far_ahead(self, process: BatchProcess, *, of_what_was_charged: bool) -> bool:
-        """Whether it has work for long beyond what it has begun, or of that more than tenants were charged for."""
-        left = [
-            (job.job_id, self._priced(job.queued)) for job in process.jobs.values() if job.state is JobState.ASSIGNED
-        ]
+    def _is_far_ahead(self, process: BatchProcess, tenant: str, *, of_what_was_charged: bool) -> bool:
+        """Whether beyond what it has begun it has work of others than this tenant for long, or has for long beyond what
+        they were charged for that.
+        """
+        left = [self._priced(job.queued) for job in _unbegun_of_others(process, tenant)]
         if of_what_was_charged:
-            charged = self.queue.ready.order.charged
-            seconds = sum(job.cpu_seconds - charged(job_id) for job_id, job in left)
+            seconds = sum(job.cpu_seconds - self.queue.ready.order.charged(job.job_id) for job in left)
         else:
-            seconds = sum(job.wall_seconds(1) for _, job in left)
+            seconds = sum(job.wall_seconds(1) for job in left)
         return seconds > HELD_UP_SECONDS * process.batch.slots
 
     def _free_held_up(self, on: Conditions) -> None:
@@ -189,10 +193,7 @@ class CallDispatch(Dispatch):
         has_room = self._free_slots >= 1 and not isinstance(beside, Wait)
         with self.journal.transaction():
             for process in late:
-                anothers_turn = head is not None and any(
-                    job.state is JobState.ASSIGNED and job.queued.tenant != head.tenant for job in process.jobs.values()
-                )
-                if not has_room and not anothers_turn:
+                if not has_room and (head is None or not _unbegun_of_others(process, head.tenant)):
                     continue
                 for job in process.unsent:
                     self.transitions.returned(process.remove(job.job_id))

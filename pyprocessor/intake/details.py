@@ -16,7 +16,7 @@ from pyprocessor.jobs.queued_job import Asking
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import JobRow
 from pyprocessor.journal.waiting import params_of
-from pyprocessor.models import CostFeatures, JobState, Origin, ProductOf, Source, child_id, display
+from pyprocessor.models import CostFeatures, JobState, Origin, ProductOf, Source, child_id, display, tenant_folder
 from pyprocessor.models.os_errors import classify_os_error
 from pyprocessor.models.products import naming_problem
 from pyprocessor.models.run import RunRequest
@@ -200,8 +200,11 @@ def _name_of(row: JobRow) -> bytes:
     """Return the name that its task gets for its product; for a child it lies in the state folder."""
     if row.origin is Origin.CHILD:
         return INTERMEDIATE + row.id.encode("ascii")
+    if row.origin is Origin.FOLDER:
+        return row.output
     # Not the name that its task made of it before, from which it would make another.
-    return row.output if row.origin is Origin.FOLDER else row.source.relative
+    folder = tenant_folder(row.tenant)
+    return folder + b"/" + row.source.relative if folder else row.source.relative
 
 
 def _features(row: JobRow, plan: Plan, children: Sequence[ChildEnd]) -> CostFeatures:

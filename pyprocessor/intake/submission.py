@@ -3,7 +3,7 @@
     {"task": "transcode", "key": "intro", "params": {...}, "inputs": ["intro.mov", {"job": "titles", "role": "main"}]}
 
 Beside these a job may have `after`, `priority`, `tenant`, `metadata`, `max_retries`, `timeout`, `not_before` and
-`deadline`. Its key is unique in its queue: the same key is the same job, whenever it is submitted.
+`deadline`. Its key is unique in its queue and for its tenant: the same key is the same job, whenever it is submitted.
 """
 
 from __future__ import annotations
@@ -67,9 +67,14 @@ def submissions(
         raise UsageError("The document has no jobs.")
     entries = [_Entry(number, found, queue, folder, calls) for number, found in enumerate(document, 1)]
     for entry in entries:
+        entry.read_key()
+    ids = {entry.id for entry in entries}
+    for entry in entries:
+        entry.has_job = lambda job_id: job_id in ids or bool(known is not None and known(job_id))
         entry.read()
     _look_at_files(entries)
-    problems = [problem for entry in entries for problem in entry.problems] + _problems_between(entries, known)
+    problems = [problem for entry in entries for problem in entry.problems]
+    problems += _problems_between(entries, ids, known)
     if problems:
         more = len(problems) - MAX_PROBLEMS
         raise UsageError("\n".join(problems[:MAX_PROBLEMS] + ([f"... and {more} more"] if more > 0 else [])))
@@ -82,6 +87,7 @@ def one_submission(document: Mapping[str, object], *, queue: str) -> Submission:
     Whether its files answer is left to the caller, who may wait for that in another thread. Raises UsageError.
     """
     entry = _Entry(0, document, queue, "", by_id=True)
+    entry.read_key()
     entry.read()
     entry.look_at_files()
     if entry.problems:
@@ -102,7 +108,12 @@ class _Entry:
     by_id: bool = False
     """Other jobs are named by their ids, and not by their keys."""
     problems: list[str] = field(default_factory=list)
+    has_job: Callable[[str], bool] = lambda _: False
+    """Whether the document or the journal has a job of an id."""
+    fields: dict[Any, Any] = field(default_factory=dict)
+    """Those that are given."""
     key: str = ""
+    tenant: str = ""
     params: str = "{}"
     inputs: list[JobInput | str] = field(default_factory=list)
     """A path is one that was not looked at yet."""
@@ -113,7 +124,7 @@ class _Entry:
 
     @property
     def id(self) -> str:
-        return submitted_id(self.queue, self.key)
+        return submitted_id(self.queue, self.key, self.tenant)
 
     @property
     def label(self) -> str:
@@ -121,20 +132,34 @@ class _Entry:
         return f"Job {self.number}" + (f" ({one_line(self.key)})" if self.key else "") + ": " if self.number else ""
 
     def id_of(self, other: str) -> str:
-        """The id of another job."""
-        return other if self.by_id else submitted_id(self.queue, other)
+        """The id of another job: of the same tenant, or else one that has no tenant; never another tenant's."""
+        if self.by_id:
+            return other
+        own, shared = submitted_id(self.queue, other, self.tenant), submitted_id(self.queue, other)
+        return shared if not self.has_job(own) and self.has_job(shared) else own
 
     def wrong(self, name: str, what: str) -> None:
         """Note what is wrong with a field."""
         self.problems.append(f"{self.label}`{one_line(name)}` {what}.")
 
-    def read(self) -> None:
-        """Take over all fields, or note what is wrong with them."""
+    def read_key(self) -> None:
+        """Take over what tells it from others, or note what is wrong with that."""
         if not isinstance(self.given, Mapping):
             self.problems.append(f"Job {self.number} is {_shown(self.given)}; a job is a mapping of its fields.")
             return
-        given = {name: value for name, value in self.given.items() if value is not None}
+        self.fields = given = {name: value for name, value in self.given.items() if value is not None}
         self._read_key(given)
+        tenant = given.get("tenant", "")
+        if _is_text(tenant):
+            self.tenant = tenant
+        else:
+            self.wrong("tenant", f"must be a text, not {_shown(tenant)}")
+
+    def read(self) -> None:
+        """Take over all other fields, or note what is wrong with them."""
+        if not isinstance(self.given, Mapping):
+            return
+        given = self.fields
         for name in given:
             if name not in FIELDS:
                 close = get_close_matches(str(name), FIELDS, n=1)
@@ -146,7 +171,7 @@ class _Entry:
         self._read_after(given.get("after", []))
         self.rest |= {
             "priority": self._whole(given, "priority", -_MAX_WHOLE) or 0,
-            "tenant": self._text(given, "tenant"),
+            "tenant": self.tenant,
             "metadata": self._metadata(given.get("metadata", {})),
             "max_retries": self._whole(given, "max_retries", 0),
             "timeout_seconds": self._seconds(given, "timeout"),
@@ -234,12 +259,6 @@ class _Entry:
             return
         self.needs |= {key: "after" for key in after if key not in self.needs}
         self.rest["after"] = tuple(self.id_of(key) for key in dict.fromkeys(after))
-
-    def _text(self, given: dict[Any, Any], name: str) -> str:
-        value = given.get(name, "")
-        if not isinstance(value, str):
-            self.wrong(name, f"must be a text, not {_shown(value)}")
-        return str(value)
 
     def _metadata(self, value: object) -> tuple[tuple[str, str], ...]:
         if not isinstance(value, Mapping) or not all(
@@ -336,26 +355,29 @@ def _look_at_files(entries: Sequence[_Entry]) -> None:
         entry.look_at_files()
 
 
-def _problems_between(entries: Sequence[_Entry], known: Callable[[str], object] | None) -> list[str]:
+def _problems_between(
+    entries: Sequence[_Entry], ids: Collection[str], known: Callable[[str], object] | None
+) -> list[str]:
     """What is wrong between jobs: a key that stands twice, one that nobody has, jobs that wait for each other."""
-    by_key: dict[str, _Entry] = {}
-    twice = [entry for entry in entries if entry.key and by_key.setdefault(entry.key, entry) is not entry]
+    by_id: dict[str, _Entry] = {}
+    twice = [entry for entry in entries if entry.key and by_id.setdefault(entry.id, entry) is not entry]
     problems = [
-        f"Job {entry.number} has the key of job {by_key[entry.key].number}, {one_line(entry.key)}." for entry in twice
+        f"Job {entry.number} has the key of job {by_id[entry.id].number}, {one_line(entry.key)}." for entry in twice
     ]
-    for entry in by_key.values():
+    for entry in by_id.values():
         for key, name in entry.needs.items():
-            if key not in by_key and known is not None and not known(submitted_id(entry.queue, key)):
-                close = get_close_matches(key, by_key, n=1) if len(problems) < MAX_PROBLEMS else []
+            if (needed := entry.id_of(key)) not in ids and known is not None and not known(needed):
+                keys = [other.key for other in by_id.values() if other.tenant in ("", entry.tenant)]
+                close = get_close_matches(key, keys, n=1) if len(problems) < MAX_PROBLEMS else []
                 hint = f"; did you mean {one_line(close[0])}?" if close else "."
                 problems.append(
                     f"Job {entry.number} ({one_line(entry.key)}): `{name}` names {one_line(key)}, a job that neither "
                     f"this document nor the journal has{hint}"
                 )
     try:
-        TopologicalSorter({key: list(entry.needs) for key, entry in by_key.items()}).prepare()
+        TopologicalSorter({found: list(map(entry.id_of, entry.needs)) for found, entry in by_id.items()}).prepare()
     except CycleError as error:
-        circle = " -> ".join(map(one_line, error.args[1]))
+        circle = " -> ".join(one_line(by_id[found].key) for found in error.args[1])
         problems.append(f"These jobs wait for each other, so that none can begin: {circle}.")
     return problems
 
@@ -365,7 +387,11 @@ def _number(value: object) -> bool:
 
 
 def _is_key(value: object) -> TypeGuard[str]:
-    if not isinstance(value, str) or not 0 < len(value) <= MAX_KEY_CHARACTERS or "\0" in value:
+    return _is_text(value) and 0 < len(value) <= MAX_KEY_CHARACTERS
+
+
+def _is_text(value: object) -> TypeGuard[str]:
+    if not isinstance(value, str) or "\0" in value:
         return False
     try:
         value.encode("utf-8", "surrogateescape")

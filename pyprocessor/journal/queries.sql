@@ -140,7 +140,7 @@ WHERE state IN ('failed', 'quarantined', 'cancelled') AND origin = 'submitted' A
 ORDER BY seq LIMIT :limit
 
 -- name: names
-SELECT seq, relative, task FROM jobs
+SELECT seq, relative, task, tenant FROM jobs
 WHERE (source_path <> x'' OR inputs <> '[]') AND seq > :after ORDER BY seq LIMIT :limit
 
 -- name: results_of_task

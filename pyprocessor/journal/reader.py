@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Self, TypeVar
@@ -116,16 +116,20 @@ class JournalReader:
         granted = [row for row in rows if row[0] is not None]
         return self._database.record(lambda row: intents_from(*row), granted[0]) if granted else ()
 
-    def find(self, name: str, most: int) -> tuple[JobRow, ...]:
-        """The jobs, at most so many, that a user may mean: of this id, else of this name, or whose ids begin so."""
+    def find(self, name: str, most: int, tenants: Collection[str] = ()) -> tuple[JobRow, ...]:
+        """The jobs, at most so many, that a user may mean: of this id, else of this name, or whose ids begin so.
+
+        Where `tenants` are given, only jobs of theirs.
+        """
         one = self.job(name)
         if one is not None:
-            return (one,)
-        named = self._all(JobRow, "jobs_by_name", name=os.fsencode(name), most=most)
+            return (one,) if not tenants or one.tenant in tenants else ()
+        enough = most if not tenants else -1  # which bounds nothing
+        named = self._all(JobRow, "jobs_by_name", name=os.fsencode(name), most=enough)
         if _BEGINS_AN_ID.fullmatch(name):
-            begun = self._all(JobRow, "jobs_by_prefix", prefix=name, most=most)
+            begun = self._all(JobRow, "jobs_by_prefix", prefix=name, most=enough)
             named = tuple({row.id: row for row in (*named, *begun)}.values())
-        return named[:most]
+        return tuple(row for row in named if not tenants or row.tenant in tenants)[:most]
 
     def dependents(self, job_id: str, most: int) -> tuple[JobRow, ...]:
         """The jobs, at most so many, that wait for this one, or waited for it."""
@@ -147,9 +151,9 @@ class JournalReader:
         """The submitted jobs that failed, or that the user cancelled."""
         return self._stream(JobRow, "submitted_in_vain")
 
-    def names(self) -> Iterator[tuple[bytes, str]]:
-        """What the jobs are called that read files or products, with their tasks."""
-        return ((bytes(name), str(kind)) for _, name, kind in self._database.pages("names", {}))
+    def names(self) -> Iterator[tuple[bytes, str, str]]:
+        """What the jobs are called that read files or products, with their tasks and tenants."""
+        return ((bytes(name), str(kind), str(tenant)) for _, name, kind, tenant in self._database.pages("names", {}))
 
     def results_of(self, task: str) -> Iterator[tuple[bytes, bytes, str | None]]:
         """The names and sources of all jobs of a task that succeeded, with what they answered, as JSON."""

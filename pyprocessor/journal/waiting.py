@@ -191,7 +191,8 @@ class WaitingJobs(JournalWriter):
             to_do += [(needed, further) for further in edges[needed]]
 
     def _check_known(self, job_id: str, needed: str, jobs: dict[str, Job]) -> None:
-        if self.job(needed) is None:
+        known, job = self.job(needed), jobs[job_id]
+        if known is None or (job.tenant and known.tenant not in ("", job.tenant)):
             raise UsageError(f"{self._named(job_id, jobs)} waits for a job that nobody knows: {needed}.")
 
     def _named(self, job_id: str, jobs: dict[str, Job]) -> str:
@@ -232,7 +233,8 @@ class WaitingJobs(JournalWriter):
         name = self.claimed(job)
         assert name is not None
         owner = self.owner(name)
-        return f"{display(name)} belongs to {owner.name if owner is not None else 'another job'}."
+        shown = owner is not None and owner.tenant in ("", job.tenant)
+        return f"{display(name)} belongs to {owner.name if owner is not None and shown else 'another job'}."
 
     def cancel(self, job_id: str, reason: str = CANCELLED) -> bool:
         """Cancel a job that nobody works on, by default for the user; what waits for it is to follow."""

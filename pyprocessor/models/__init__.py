@@ -87,4 +87,5 @@ from pyprocessor.models.work import (
     child_id,
     job_id,
     submitted_id,
+    tenant_folder,
 )

@@ -196,9 +196,16 @@ def job_id(source_path: bytes, task: str) -> str:
     return _digest(task.encode(), source_path)
 
 
-def submitted_id(queue: str, key: str) -> str:
-    """The id of a job that was submitted: the same key in the same queue is the same job."""
-    return _digest(b"submitted", queue.encode("utf-8", "surrogateescape"), key.encode("utf-8", "surrogateescape"))
+def submitted_id(queue: str, key: str, tenant: str = "") -> str:
+    """The id of a job that was submitted: the same key in the same queue, of the same tenant, is the same job."""
+    kind, *parts = ("of a tenant", tenant, queue, key) if tenant else ("submitted", queue, key)
+    return _digest(kind.encode(), *(part.encode("utf-8", "surrogateescape") for part in parts))
+
+
+def tenant_folder(tenant: str) -> bytes:
+    """The name of the folder in which the products of a tenant's jobs lie, another one for each; empty for none."""
+    name = "".join(f"%{ord(c):02X}" if c in "/%" or ord(c) < ord(" ") else c for c in tenant)
+    return (f"%2E{name[1:]}" if name.startswith(".") else name).encode("utf-8", "surrogateescape")
 
 
 def child_id(parent: str, role: str, sequence: int, params_fingerprint: str) -> str:

@@ -11,7 +11,7 @@ from pyprocessor.errors import UsageError
 from pyprocessor.intake.submission import one_submission
 from pyprocessor.journal.rows import JobRow
 from pyprocessor.journal.waiting import Submission
-from pyprocessor.models import ProductOf
+from pyprocessor.models import JobState, ProductOf
 from pyprocessor.models.products import MAIN
 from pyprocessor.tasks.registry import task
 
@@ -58,9 +58,9 @@ def _inputs(task_type: str, data: Mapping[str, Any], after: tuple[str, ...]) -> 
 
 
 class Names:
-    """Names of tasks, each once for a type of task: products are called by them."""
+    """Names of tasks, each once for a type of task and a tenant: products are called by them."""
 
-    def __init__(self, taken: Iterable[tuple[bytes, str]]) -> None:
+    def __init__(self, taken: Iterable[tuple[bytes, str, str]]) -> None:
         # As hashes, since there may be many: two that happen to be equal give a longer name.
         self._taken = {hash(one) for one in taken}
 
@@ -74,10 +74,10 @@ class Names:
             if made_by is None:
                 return given
             name = made_by.source.relative
-        if hash((name, job.task)) in self._taken:
+        if hash((name, job.task, job.tenant)) in self._taken:
             before = known(job.id)
             name = before.source.relative if before is not None else name + b"-" + job.id[:8].encode("ascii")
-        self._taken.add(hash((name, job.task)))
+        self._taken.add(hash((name, job.task, job.tenant)))
         return replace(given, job=replace(job, source=replace(job.source, relative=name)))
 
 
@@ -89,3 +89,9 @@ def data_of(row: JobRow, params: Mapping[str, Any]) -> dict[str, Any]:
     ]
     files: dict[str, Any] = {FILE: inputs[0]} if len(inputs) == 1 else {FILES: inputs} if inputs else {}
     return {**files, **params}
+
+
+def begins_anew(row: JobRow) -> bool:
+    """Whether a task that is added once more is to be done again: it failed, or was cancelled itself."""
+    done = row.already_right or row.state in (JobState.SUCCEEDED, JobState.KEPT_SOURCE)
+    return row.final and not done and not (row.state is JobState.CANCELLED and row.cancelled_for)

@@ -101,7 +101,7 @@ class Follower(Listener):
         with self._lock:
             self._recovered += recovered
             if outcome.kind in _BAD:
-                self._failures.append(TaskFailure(job_id, row.task, outcome.failure, outcome.reason))
+                self._failures.append(TaskFailure(job_id, row.task, outcome.failure, outcome.reason, row.tenant))
                 _log.warning("%s (%s): %s", row.name, row.task, one_line(outcome.reason))
         self.says(row.task, outcome.result)
 

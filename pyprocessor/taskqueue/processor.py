@@ -31,12 +31,12 @@ from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import JobRow
 from pyprocessor.journal.waiting import Submission
-from pyprocessor.models import IN_HAND, JobState, Origin, Profile
+from pyprocessor.models import IN_HAND, Origin, Profile
 from pyprocessor.models.run import RunRequest
 from pyprocessor.plan import tenants
 from pyprocessor.state.journal_opening import change_without_run
 from pyprocessor.state.state_folder import state_folder
-from pyprocessor.taskqueue.adding import Names, data_of, names_files, submission_of
+from pyprocessor.taskqueue.adding import Names, begins_anew, data_of, names_files, submission_of
 from pyprocessor.taskqueue.bell import Bell
 from pyprocessor.taskqueue.following import Follower
 from pyprocessor.taskqueue.records import SUCCEEDED, BatchProgress, BatchResult, BatchTask, TaskOutcome
@@ -138,7 +138,7 @@ class BatchProcessor:
         with journal.transaction():
             before = journal.job(given.job.id)
             journal.submit([given])
-            if before is not None and _begins_anew(before):
+            if before is not None and begins_anew(before):
                 journal.retry(given.job.id)
             self._settled(before, journal.job(given.job.id) if before is not None or given.job.after else None)
         return True
@@ -159,7 +159,7 @@ class BatchProcessor:
                     given = self._named(given, journal)
                     before = journal.job(given.job.id)
             requests = [Request(Verb.SUBMIT, submissions=(given,))]
-            if before is not None and _begins_anew(before):
+            if before is not None and begins_anew(before):
                 requests.append(Request(Verb.RETRY, jobs=(given.job.id,)))
             for request in requests:
                 future = own.ask(request)
@@ -327,8 +327,13 @@ class BatchProcessor:
         if not self._order(_STOP):
             self._stop_first = self._called
 
-    def cancel(self, task_id: str) -> None:
-        """Cancel a task, and what waits for it, unless it has ended; before `start`, as that begins."""
+    def cancel(self, task_id: str, *, tenant: str | None = None) -> None:
+        """Cancel a task (only one of this `tenant`), and what waits for it; before `start`, as that begins."""
+        if tenant is not None:
+            with JournalReader.read_only(self._folder) as journal:
+                row = journal.job(task_id)
+            if row is None or row.tenant != tenant:
+                return
         request = Request(Verb.CANCEL, jobs=(task_id,))
         if not self._order(request):
             self._first.append(request)
@@ -343,8 +348,8 @@ class BatchProcessor:
 
     # ------------------------------------------------------------ results
 
-    async def results(self) -> AsyncIterator[TaskOutcome]:
-        """Yield each task that ended for good, in the order in which they did, as long as the queue works.
+    async def results(self, *, tenant: str | None = None) -> AsyncIterator[TaskOutcome]:
+        """Yield each task that ended for good, of one tenant or of all, in that order, as long as the queue works.
 
         Begun before `start` it waits for that, begun later it yields first what has ended. Tasks that were done before
         they were added again are among them.
@@ -358,7 +363,9 @@ class BatchProcessor:
                 while place < len(ended):
                     row = journal.job(ended[place])
                     place += 1
-                    if row is not None and row.final and row.origin is not Origin.CHILD:
+                    if row is None or not row.final or row.origin is Origin.CHILD:
+                        continue
+                    if tenant is None or row.tenant == tenant:
                         yield self._outcome(row, journal)
 
     def _has_news(self, ended: list[str], place: int) -> bool:
@@ -380,12 +387,6 @@ class BatchProcessor:
             tenant=row.tenant,
             metadata=dict(row.metadata),
         )
-
-
-def _begins_anew(row: JobRow) -> bool:
-    """Whether a task that is added once more is to be done again: it failed, or was cancelled itself."""
-    done = row.already_right or row.state in (JobState.SUCCEEDED, JobState.KEPT_SOURCE)
-    return row.final and not done and not (row.state is JobState.CANCELLED and row.cancelled_for)
 
 
 def _set(running: asyncio.Future[RunResult], ended: RunResult | BaseException) -> None:

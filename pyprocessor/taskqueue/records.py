@@ -120,6 +120,7 @@ class TaskFailure:
     task_type: str
     kind: FailureKind | None
     reason: str
+    tenant: str = ""
 
 
 @dataclass(frozen=True, slots=True)

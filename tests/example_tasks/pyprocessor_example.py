@@ -328,6 +328,13 @@ def say_pid(seconds: float = 0.0) -> int:
     return os.getpid()
 
 
+def burn(seconds: float) -> None:
+    """Compute for so many CPU-seconds."""
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+
+
 def fail(text: str, forgiven: bool = False) -> None:
     """Raise."""
     raise ValueError(text)

@@ -85,6 +85,23 @@ def test_the_trail_says_who_what_when_and_what_came_of_it(output: Path, capsys: 
     assert "30d" in capsys.readouterr().err
 
 
+def test_what_is_about_one_tenant(output: Path, capsys: Captured) -> None:
+    """Its jobs, their attempts and what events say of them; nothing of other tenants, of runs, or of no job."""
+    with Journal.open(bytes(output / ".pyprocessor"), wal=True) as journal:
+        begin_run(
+            journal, prepare_state_folder(bytes(output)), RunRequest((), bytes(output), Profile("test", "f"), "ffmpeg")
+        )
+        for row in list(journal.jobs()):
+            journal.add_event("info", f"About {row.name}.", row.id)
+        journal.end_run(0)
+    records = exported(output, capsys, "--tenant", "press")
+    assert [one["record"] for one in records] == ["attempt", "event"]
+    assert {one.get("name", one["text"]) for one in records} == {"bad.mov", "About bad.mov."}
+    assert len(exported(output, capsys, "--tenant", "press", "--tenant", "studio")) == 4
+    assert main(["audit", "--prove", "--output", str(output), "--tenant", "press"]) == ExitCode.USAGE
+    assert "leave out --tenant" in capsys.readouterr().err
+
+
 def test_a_table_for_spreadsheets(output: Path, capsys: Captured) -> None:
     """The same as CSV, in which nothing begins as a formula does."""
     assert main(["audit", "--output", str(output), "--format", "csv"]) == ExitCode.OK

@@ -19,7 +19,7 @@ from pyprocessor.intake.submission import submissions
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.models import JobState, Outcome, OutcomeKind, Usage, submitted_id
-from pyprocessor.state.journal_opening import hold_lock
+from pyprocessor.state.journal_opening import change_without_run, hold_lock
 from pyprocessor.state.state_folder import prepare_state_folder
 from tests.integration.journal_jobs import ENGINE, FACTS, WORKER, a_job, begin, plan
 from tests.integration.worked import example_tasks
@@ -78,6 +78,25 @@ def states(output: Path) -> dict[str, JobState]:
     """The state of each job by its name."""
     with JournalReader.read_only(bytes(output / ".pyprocessor")) as journal:
         return {row.name: row.state for row in journal.jobs()}
+
+
+def test_one_tenant_sees_its_own_jobs_alone(output: Path, asked: Asked, capsys: Captured) -> None:
+    """Two have a job of one name: each command finds the one of the tenant that it is told, and no other's."""
+    with change_without_run(bytes(output), print) as journal:
+        documents = [{"task": "ask", "key": "same", "tenant": tenant} for tenant in ("press", "studio")]
+        journal.submit(submissions(documents, queue="q"))
+    press, studio = (submitted_id("q", "same", tenant) for tenant in ("press", "studio"))
+    assert asked("list", "--tenant", "press").split()[0] == press[:12]
+    assert json.loads(asked("show", "same", "--tenant", "studio", "--json"))["id"] == studio
+    for words in (["same"], [studio, "--tenant", "press"], ["free", "--tenant", "press"]):
+        assert main(["jobs", "cancel", *words, "--output", str(output)]) == ExitCode.USAGE
+        capsys.readouterr()
+    assert asked("cancel", "same", "--tenant", "press").startswith("1 of 1 job cancelled.")
+    assert asked("retry", press[:8], "--tenant", "press").startswith("1 of 1 job will be done again")
+    asked("cancel", "same", "--tenant", "studio")
+    with JournalReader.read_only(bytes(output / ".pyprocessor")) as journal:
+        states = [row.state for row in (journal.job(press), journal.job(studio)) if row is not None]
+    assert states == [JobState.PENDING, JobState.CANCELLED]
 
 
 def test_the_list(asked: Asked) -> None:

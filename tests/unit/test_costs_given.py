@@ -47,6 +47,14 @@ def test_what_is_measured_corrects_the_word_of_the_task_and_nothing_else() -> No
     assert model.measured_count(class_of(GIVEN, 1)) == 30
 
 
+def test_a_word_that_is_far_off_is_corrected_by_the_first_attempts() -> None:
+    """Nothing else is known of such jobs, and what is given ahead goes by the prediction."""
+    model, said = CostModel(), replace(GIVEN, given=replace(SAID, cpu_seconds=0.001))
+    for least in (0.06, 0.13, 0.17):
+        model = model.observe(said, 1, Cost(0.25, 0, 0))
+        assert least < model.predict(said, 1).cpu_seconds < 0.25
+
+
 def test_a_class_of_its_own_for_each_task_and_affinity() -> None:
     """Jobs of a task whose words differ are of one class all the same; more threads take no more memory."""
     kind = class_of(GIVEN, 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pyprocessor.jobs.running_job import RunningJob
+from pyprocessor.models import ProcessIdentity
 from tests.unit.running_jobs import running_job
 
 
@@ -45,6 +46,16 @@ def test_the_user_does_not_wake_what_the_governor_stopped(job: RunningJob) -> No
     assert job.is_stopped
     assert job.set_stopped(113.0, suspended=False)
     assert job.active_seconds(114.0) == 11.0
+
+
+@pytest.mark.parametrize(("warm", "sharing", "used"), [(False, 1, 3.5), (True, 1, 1.5), (True, 3, 0.5)])
+def test_what_a_process_took_with_calls_before_is_not_this_calls(warm: bool, sharing: int, used: float) -> None:
+    """It counts from its first reading on where the process had made others, and in equal parts where several share."""
+    job = running_job()
+    job.spawned(ProcessIdentity(1, 0.0), 100.0, call=True, warm=warm)
+    job.measured(1, 2.0, 101.0, sharing=sharing)
+    job.measured(1, 3.5, 102.0, sharing=sharing)
+    assert job.used_cpu_seconds == used
 
 
 @pytest.mark.parametrize(

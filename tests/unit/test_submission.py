@@ -15,7 +15,7 @@ from pyprocessor.errors import UsageError
 from pyprocessor.intake.submission import FIELDS, MAX_PROBLEMS, submissions
 from pyprocessor.journal.submissions import submissions_from, submissions_text
 from pyprocessor.journal.waiting import Submission
-from pyprocessor.models import Origin, ProductOf, Source, submitted_id
+from pyprocessor.models import Origin, ProductOf, Source, submitted_id, tenant_folder
 from tests.integration.worked import example_tasks
 
 __all__ = ["example_tasks"]
@@ -59,7 +59,7 @@ def test_every_field_arrives(tmp_path: Path) -> None:
     assert set(everything) == set(FIELDS) - {"name"}
     first = read(everything, a_job(key="titles"), a_job(key="z"), folder=tmp_path)[0]
     job, titles = first.job, submitted_id("q", "titles")
-    assert (job.id, job.task, job.origin) == (submitted_id("q", "a"), "ask", Origin.SUBMITTED)
+    assert (job.id, job.task, job.origin) == (submitted_id("q", "a", "films"), "ask", Origin.SUBMITTED)
     assert job.source == Source(os.fsencode(tmp_path / "one.mov"), b"a", 7, 12345)
     assert [given if isinstance(given, ProductOf) else given.relative for given in job.inputs] == [
         ProductOf(titles, "srt"),
@@ -155,6 +155,32 @@ def test_what_jobs_say_of_each_other() -> None:
     assert line.count(" -> ") == 3
     (line,) = problems(a_job(after=["a"]))
     assert line.endswith("a -> a.")
+
+
+def test_a_key_is_its_tenants() -> None:
+    """Two tenants may have the same key. A job finds those of its own tenant, else one that has none; no other's."""
+    of_tenants = (a_job(tenant="press", after=["b", "c"]), a_job(tenant="studio"), a_job(key="b", tenant="press"))
+    jobs = [given.job for given in read(*of_tenants, a_job(key="b"), a_job(key="c"))]
+    assert [job.id for job in jobs] == [
+        *(submitted_id("q", "a", "press"), submitted_id("q", "a", "studio"), submitted_id("q", "b", "press")),
+        *(submitted_id("q", "b"), submitted_id("q", "c")),
+    ]
+    assert jobs[0].after == (submitted_id("q", "b", "press"), submitted_id("q", "c"))
+    (line,) = problems(a_job(tenant="press", after=["d"]), a_job(key="d", tenant="studio"), known=lambda _: None)
+    assert line.endswith("names d, a job that neither this document nor the journal has.")
+    theirs = submitted_id("q", "d", "press")
+    (waits,) = read(a_job(tenant="press", after=["d"]), known=lambda job_id: job_id == theirs)
+    assert waits.job.after == (theirs,)
+
+
+def test_the_folder_of_a_tenant_is_another_for_each() -> None:
+    """Whatever the name, it is one folder below the output, and not a hidden one; no tenant has none."""
+    names = ["press", "Press", "a/b", "a%2Fb", "..", ".", ".pyprocessor", "Z\u00fcrich", "a\nb"]
+    folders = [tenant_folder(name) for name in names]
+    assert folders[:5] == [b"press", b"Press", b"a%2Fb", b"a%252Fb", b"%2E."]
+    assert len(set(folders)) == len(names)
+    assert not any(b"/" in folder or folder.startswith(b".") for folder in folders)
+    assert tenant_folder("") == b""
 
 
 def test_jobs_travel_as_they_are(tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def submission(name: str, path: str = "", task: str = "words", *inputs: ProductO
 
 def test_names_are_told_apart() -> None:
     """A second job of the same type and name gets part of its id; another type may have the name."""
-    names = Names([(b"known", "words")])
+    names = Names([(b"known", "words", ""), (b"theirs", "words", "press")])
 
     def named(given: Submission) -> bytes:
         return names.named(given, lambda _: None).job.source.relative
@@ -121,6 +121,7 @@ def test_names_are_told_apart() -> None:
     assert named(submission("key3", "/a/talk.tar.gz", "other")) == b"talk.tar"
     assert named(submission("abcdefghij", "/known.mp4")) == b"known-abcdefgh"
     assert named(submission("only a key")) == b"only a key"
+    assert named(submission("another", "/theirs.mp4")) == b"theirs"  # another tenant has that name
     assert named(submission("reads", "", "words", ProductOf("unknown"))) == b"reads"
 
 

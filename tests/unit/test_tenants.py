@@ -207,6 +207,61 @@ def test_one_that_comes_while_all_is_in_hand_starts_level() -> None:
     assert order.count("a") >= 2
 
 
+def test_what_runs_longer_than_predicted_is_charged_before_it_ends() -> None:
+    """Its tenant is not next meanwhile; what it took in the end is charged once."""
+    queue = queue_of(slow=TenantSettings(max_cpu_seconds=100.0))
+    for number in range(4):
+        queue.add(job(f"slow {number}", "slow", 1.0))
+        queue.add(job(f"other {number}", "other", 10.0))
+    assert [taken(queue) for _ in range(3)] == ["other 0", "slow 0", "slow 1"]
+    queue.charge("slow 0", 30.0)
+    assert [taken(queue) for _ in range(3)] == ["other 1", "other 2", "other 3"]
+    queue.settle("slow 0", 40.0)
+    queue.charge("slow 1", 60.0)
+    assert "has used 40, and 60 more" in queue.shortage(job("", "slow"))
+    queue.settle("slow 1", 0.0)
+    assert taken(queue) == "slow 2"
+    queue.charge("gone", 1e9)
+
+
+@pytest.mark.parametrize("first", ["limited", "later"])
+def test_one_that_comes_is_level_with_those_it_runs_beside(first: str) -> None:
+    """Not with one that was served little because of its limit, or because jobs of a better priority came first."""
+    queue = queue_of(limited=TenantSettings(max_jobs=1))
+    for number in range(30):
+        queue.add(replace(job(f"{first} {number:02}", first), priority=0 if first == "limited" else 20))
+        queue.add(job(f"a {number:02}", "a"))
+    if first == "limited":
+        assert taken(queue) == "a 00"
+        assert taken(queue) == "limited 00"
+    for _ in range(20):
+        assert (taken(queue) or "").startswith("a ")
+    for number in range(4):
+        queue.add(job(f"b {number:02}", "b"))
+    order = [(taken(queue) or "").split()[0] for _ in range(6)]
+    assert order.count("b") == order.count("a") == 3
+
+
+def test_one_that_comes_is_level_with_what_others_were_refunded() -> None:
+    """What others were given ahead is taken back, or asked back, when it comes."""
+    queue = queue_of()
+    for number in range(20):
+        queue.add(job(f"a {number:02}", "a"))
+    ahead = [queue.ready.take() for _ in range(6)]
+    queue.add(job("b 00", "b"))
+    queue.add(job("b 01", "b"))
+    for one in ahead[1:4]:
+        assert one is not None
+        queue.put_back(one)
+    for one in ahead[4:]:
+        assert one is not None
+        queue.charge(one.job_id, 0.0)
+    queue.ready.order.admit()
+    order = [(taken(queue) or "").split()[0] for _ in range(4)]
+    assert order[0] == "b"
+    assert order.count("b") == 2
+
+
 BOTH = BatchSettings(
     tenants=(("press", TenantSettings(max_waiting=10)), ("studio", TenantSettings())),
     unknown_tenants=UnknownTenants.REFUSE,
