@@ -32,6 +32,7 @@ from pyprocessor.models import (
     Reusable,
     Usage,
 )
+from pyprocessor.models.products import naming_problem
 from pyprocessor.models.run import RunRequest
 from pyprocessor.plan.queue import JobQueue
 from pyprocessor.workers.content import is_sampled
@@ -176,7 +177,10 @@ class Reuse:
         if kept is None:
             return None
         try:
-            return decode(Reusable, kept[0])
+            found = decode(Reusable, kept[0])
+            if problem := naming_problem([product for product, _ in found.products]):
+                raise ValueError(problem)
+            return found
         except ValueError as error:
             self._notice("warning", f"A result that the journal keeps for reuse is damaged and is not used ({error}).")
             return None

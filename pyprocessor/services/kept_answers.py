@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pyprocessor.errors import JournalError, NoJournal, OutputBusy
+from pyprocessor.errors import JournalError, NoJournal, PyprocessorError
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.services.cache import Key
 from pyprocessor.services.handlers import Handler
@@ -29,10 +29,7 @@ _FIELDS = {"content": (str, type(None)), "hrv_vector": (list, type(None)), "meta
 
 @dataclass(eq=False)
 class KeptAnswers:
-    """The answers of one handler in an output folder; as many results of all kinds as `size` lie there.
-
-    Raises OutputUnwritable, or JournalError where the journal is damaged, which the next run sees to.
-    """
+    """The answers of one handler in an output folder; as many results of all kinds as `size` lie there."""
 
     output: bytes
     handler: Handler
@@ -56,7 +53,7 @@ class KeptAnswers:
         return found
 
     def keep(self, answers: Mapping[Key, BatchResult]) -> None:
-        """Keep answers that succeeded and are of at most 64 KiB, unless a run has begun in the folder meanwhile."""
+        """Keep answers that succeeded and are of at most 64 KiB; where that is not possible the user reads why."""
         version = _version(self.handler)
         texts = {_name(key, version): _text(answer) for key, answer in answers.items() if answer.success}
         texts = {name: text for name, text in texts.items() if len(text) <= MOST_RESULT_BYTES}
@@ -69,7 +66,7 @@ class KeptAnswers:
                 for name, text in texts.items():
                     journal.keep_result(name, text, self.size)
             self._used.clear()
-        except OutputBusy as error:
+        except PyprocessorError as error:
             _log.warning("Answers are kept in memory only: %s", error)
 
 

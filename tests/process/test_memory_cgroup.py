@@ -81,7 +81,10 @@ def test_a_run_whose_predictions_are_wrong_is_saved_by_what_is_measured(
     the first ones show it.
     """
     for number in range(MORE_CLIPS):
-        shutil.copy(clips / "clip-0.mp4", clips / f"more-{number}.mp4")
+        more = clips / f"more-{number}.mp4"
+        shutil.copy(clips / "clip-0.mp4", more)
+        with more.open("ab") as file:  # else it would be a copy, and not encoded
+            file.write((12).to_bytes(4, "big") + b"free" + number.to_bytes(4, "big"))
     command = [sys.executable, "-m", "tests.process.misled", "--input", str(clips), "--output", str(tmp_path / "out")]
     run = run_inside(group, [*command, "--profile", str(profile)], cwd=Path.cwd())
     assert run.oom_kills == 0, run.output
