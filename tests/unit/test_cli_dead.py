@@ -33,7 +33,10 @@ def output(tmp_path: Path) -> Path:
     with Journal.open(prepare_state_folder(bytes(tmp_path)).path, wal=True) as journal:
         journal.begin_run("--output out", ENGINE)
         documents = [{"task": "ask", "key": key, "tenant": tenant} for key, (_, _, tenant) in FAILED.items()]
-        more = [{"task": "ask", "key": "next", "after": ["away"], "tenant": "press"}, {"task": "ask", "key": "unwanted"}]
+        more = [
+            {"task": "ask", "key": "next", "after": ["away"], "tenant": "press"},
+            {"task": "ask", "key": "unwanted"},
+        ]
         journal.submit(submissions([*documents, *more], queue="q"))
         for key, (ended, kind, tenant) in FAILED.items():
             journal.finish(submitted_id("q", key, tenant), None, Outcome(ended, f"{key} it is.", kind))
