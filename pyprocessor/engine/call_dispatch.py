@@ -11,7 +11,6 @@ import itertools
 import sys
 from dataclasses import dataclass, field, replace
 
-from pyprocessor.costs.model import CostModel
 from pyprocessor.engine.batch_process import BatchProcess
 from pyprocessor.engine.dispatch import Dispatch
 from pyprocessor.errors import FailureKind
@@ -47,9 +46,10 @@ def is_held_up(process: BatchProcess, now: float, *, waiting: int = 1) -> bool:
     return sum(_takes_long(job, now) for job in process.running) >= process.batch.slots
 
 
-def _unbegun_of_others(process: BatchProcess, tenant: str) -> list[RunningJob]:
-    """What a process has not begun of other tenants than this."""
-    return [j for j in process.jobs.values() if j.state is JobState.ASSIGNED and j.queued.tenant != tenant]
+def _is_far_ahead(process: BatchProcess) -> bool:
+    """Whether it has work for long beyond what it has begun."""
+    left = (job.queued.wall_seconds(1) for job in process.jobs.values() if job.state is JobState.ASSIGNED)
+    return sum(left) > HELD_UP_SECONDS * process.batch.slots
 
 
 def _takes_long(job: RunningJob, now: float) -> bool:
@@ -67,8 +67,6 @@ class CallDispatch(Dispatch):
     mode: Chosen = field(init=False)
     _most_known: int = 0
     """Jobs for cores that were known or listed at once, at most."""
-    _charged_by: CostModel | None = None
-    """By what was learned, when it was last looked whether tenants were charged enough."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -148,17 +146,16 @@ class CallDispatch(Dispatch):
     def _make_way(self) -> None:
         """Take back what was not begun of a lower priority than the job that is next, so that it is next.
 
-        Where several tenants have jobs, all is taken back that would take long to be begun once one comes that had
-        nothing, and all that turned out to take far longer than its tenants were charged.
+        Where another tenant is next, all is taken back of those whose jobs took far more than was charged since, and
+        once one comes that had nothing, all that would take long to be begun.
         """
         head, order = self.queue.ready.first(), self.queue.ready.order
         if head is None:
             return
-        came, learned = order.newcomers, self._charged_by is not self.calibration.model
-        self._charged_by = self.calibration.model
+        came = order.newcomers
         with self.journal.transaction():
             for process in [process for process in self.processes if not process.waits]:
-                shared = (came or learned) and self._is_far_ahead(process, head.tenant, of_what_was_charged=not came)
+                shared = (came and _is_far_ahead(process)) or self._took_too_much(process, head.tenant)
                 if not shared and process.last_priority <= head.priority:
                     continue
                 process.last_priority = min(process.last_priority, head.priority)
@@ -166,35 +163,27 @@ class CallDispatch(Dispatch):
                     self.transitions.returned(process.remove(job.job_id))
                 process.ask_back()
                 for job in process.sent:
-                    if job.state is JobState.ASSIGNED:  # one that begins before it is asked is charged as it runs
-                        order.charge(job.job_id, 0.0)
+                    if job.state is JobState.ASSIGNED:
+                        order.refund(job.job_id)
         if came:
             order.admit()
 
-    def _is_far_ahead(self, process: BatchProcess, tenant: str, *, of_what_was_charged: bool) -> bool:
-        """Whether beyond what it has begun it has work of others than this tenant for long, or has for long beyond what
-        they were charged for that.
-        """
-        left = [self._priced(job.queued) for job in _unbegun_of_others(process, tenant)]
-        if of_what_was_charged:
-            seconds = sum(job.cpu_seconds - self.queue.ready.order.charged(job.job_id) for job in left)
-        else:
-            seconds = sum(job.wall_seconds(1) for job in left)
-        return seconds > HELD_UP_SECONDS * process.batch.slots
+    def _took_too_much(self, process: BatchProcess, tenant: str) -> bool:
+        """Whether its next job is of another tenant than this, whose jobs took far more since it was taken."""
+        job = next((job for job in process.jobs.values() if job.state is JobState.ASSIGNED), None)
+        if job is None or job.queued.tenant == tenant:
+            return False
+        return self.queue.ready.order.excess_since(job.job_id) > HELD_UP_SECONDS * process.batch.slots
 
     def _free_held_up(self, on: Conditions) -> None:
-        """Take back what waits behind calls that take far longer than predicted, where slots are free elsewhere or
-        another tenant is next.
-        """
+        """Take back what waits behind calls that take far longer than predicted, where slots are free elsewhere."""
         late = [p for p in self.processes if p.affinity is not None and not p.waits and is_held_up(p, on.now)]
-        if not late or self._shape is None:
+        if not late or self._free_slots < 1 or self._shape is None:
             return
-        head, beside = self.queue.ready.first(), slots_beside(self._shape, self.settings, self._planned(on))
-        has_room = self._free_slots >= 1 and not isinstance(beside, Wait)
+        if isinstance(slots_beside(self._shape, self.settings, self._planned(on)), Wait):
+            return
         with self.journal.transaction():
             for process in late:
-                if not has_room and (head is None or not _unbegun_of_others(process, head.tenant)):
-                    continue
                 for job in process.unsent:
                     self.transitions.returned(process.remove(job.job_id))
                 process.ask_back()

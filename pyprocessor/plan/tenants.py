@@ -11,6 +11,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pyprocessor.errors import UsageError
 from pyprocessor.jobs.priorities import Band, Standing, standing
@@ -115,6 +116,14 @@ class Tenants:
         )
 
 
+class _Charged(NamedTuple):
+    """What the tenant of a job in hand is charged for it; `excess_before` is that tenant's when the job was taken."""
+
+    tenant: str
+    cpu_seconds: float
+    excess_before: float
+
+
 class TenantOrder:
     """In which order the jobs of one queue's bands and tenants stand."""
 
@@ -126,8 +135,10 @@ class TenantOrder:
         """Of the places of each tenant."""
         self._given: dict[str, float] = {}
         """CPU-seconds divided by the weight."""
-        self._charged: dict[str, tuple[str, float]] = {}
-        """By job in hand: its tenant and what that was charged."""
+        self._charged: dict[str, _Charged] = {}
+        """By job in hand."""
+        self._excess: defaultdict[str, float] = defaultdict(float)
+        """By how many CPU-seconds the jobs of each tenant took more than was charged when they were taken."""
         self.period = 0
         self._last_level = 0.0
         """What the tenant had been given that the last job was taken from."""
@@ -185,7 +196,7 @@ class TenantOrder:
 
     def take(self, job: QueuedJob) -> None:
         """Charge a tenant for a job that is taken from the queue."""
-        self._charged[job.job_id] = job.tenant, job.cpu_seconds
+        self._charged[job.job_id] = _Charged(job.tenant, job.cpu_seconds, self._excess[job.tenant])
         account = self._tenants.account(job.tenant)
         account.jobs += 1
         account.claimed += job.cpu_seconds
@@ -193,31 +204,46 @@ class TenantOrder:
         self._last_level = self._given.setdefault(job.tenant, self._last_level)
         self._charge(job.tenant, job.cpu_seconds)
 
-    def charged(self, job_id: str) -> float:
-        """What the tenant of a job in hand is charged for it."""
-        return self._charged.get(job_id, ("", 0.0))[1]
+    def excess_since(self, job_id: str) -> float:
+        """By how much the jobs of its tenant took more than was charged, since this one was taken, which is in hand."""
+        charged = self._charged.get(job_id)
+        return self._excess[charged.tenant] - charged.excess_before if charged is not None else 0.0
+
+    def refund(self, job_id: str) -> None:
+        """Charge nothing for a job in hand that was asked back; if it begins all the same `charge` corrects that."""
+        self._change(job_id, 0.0)
 
     def charge(self, job_id: str, cpu_seconds: float) -> None:
         """Charge for a job in hand what it is expected to take by now; nothing where it is not of this queue."""
-        tenant, before = self._charged.get(job_id, ("", cpu_seconds))
-        if cpu_seconds != before:
-            self._charged[job_id] = tenant, cpu_seconds
-            self._tenants.account(tenant).claimed += cpu_seconds - before
-            self._charge(tenant, cpu_seconds - before)
+        charged = self._charged.get(job_id)
+        if charged is not None:
+            self._excess[charged.tenant] += cpu_seconds - charged.cpu_seconds
+            self._change(job_id, cpu_seconds)
+
+    def _change(self, job_id: str, cpu_seconds: float) -> None:
+        charged = self._charged.get(job_id)
+        if charged is not None and cpu_seconds != charged.cpu_seconds:
+            more = cpu_seconds - charged.cpu_seconds
+            self._charged[job_id] = charged._replace(cpu_seconds=cpu_seconds)
+            self._tenants.account(charged.tenant).claimed += more
+            self._charge(charged.tenant, more)
 
     def settle(self, job_id: str, cpu_seconds: float) -> str | None:
         """Charge what an attempt took, not what was predicted; returns the tenant, None where nothing was charged.
 
         A job that was taken and not begun took nothing.
         """
-        tenant, charged = self._charged.pop(job_id, (None, 0.0))
-        if tenant is not None:
-            account = self._tenants.account(tenant)
-            account.jobs -= 1
-            account.claimed = account.claimed - charged if account.jobs else 0.0
-            account.used += cpu_seconds
-            self._charge(tenant, cpu_seconds - charged)
-        return tenant
+        charged = self._charged.pop(job_id, None)
+        if charged is None:
+            return None
+        account = self._tenants.account(charged.tenant)
+        account.jobs -= 1
+        account.claimed = account.claimed - charged.cpu_seconds if account.jobs else 0.0
+        account.used += cpu_seconds
+        if cpu_seconds > 0:
+            self._excess[charged.tenant] += cpu_seconds - charged.cpu_seconds
+        self._charge(charged.tenant, cpu_seconds - charged.cpu_seconds)
+        return charged.tenant
 
     def _charge(self, tenant: str, cpu_seconds: float) -> None:
         """Note that a tenant was given so much more."""

@@ -224,6 +224,27 @@ def test_what_runs_longer_than_predicted_is_charged_before_it_ends() -> None:
     queue.charge("gone", 1e9)
 
 
+def test_by_how_much_more_a_tenants_jobs_took_since_one_was_taken() -> None:
+    """As they run and end; what was refunded, or was not begun, took nothing. What it was before does not count."""
+    queue = queue_of()
+    order = queue.ready.order
+    for number in range(5):
+        queue.add(job(f"a {number}", "a", 1.0))
+    jobs = [queue.ready.take() for _ in range(3)]
+    queue.charge("a 0", 3.0)
+    queue.settle("a 0", 4.0)
+    queue.charge("a 1", 2.0)
+    assert order.excess_since("a 2") == 4.0
+    order.refund("a 2")
+    assert jobs[2] is not None
+    queue.put_back(jobs[2])
+    assert (order.excess_since("a 2"), order.excess_since("a 1")) == (0.0, 4.0)
+    assert taken(queue) == "a 2"
+    assert order.excess_since("a 2") == 0.0
+    queue.settle("a 1", 2.5)
+    assert order.excess_since("a 2") == 0.5
+
+
 @pytest.mark.parametrize("first", ["limited", "later"])
 def test_one_that_comes_is_level_with_those_it_runs_beside(first: str) -> None:
     """Not with one that was served little because of its limit, or because jobs of a better priority came first."""
@@ -255,7 +276,7 @@ def test_one_that_comes_is_level_with_what_others_were_refunded() -> None:
         queue.put_back(one)
     for one in ahead[4:]:
         assert one is not None
-        queue.charge(one.job_id, 0.0)
+        queue.ready.order.refund(one.job_id)
     queue.ready.order.admit()
     order = [(taken(queue) or "").split()[0] for _ in range(4)]
     assert order[0] == "b"
