@@ -30,11 +30,11 @@ COLUMNS = (
 
 @click.command(epilog="Exit code: 0 done, and with --prove all agree; 1 something does not; 75 a run is on.")
 @click.option("--output", required=True, metavar="DIR", help="The output folder.")
-@click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), default="jsonl", help="[default: jsonl]")
+@click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), help="[default: jsonl]")
 @click.option("--since", metavar="TIME", help="Only what is newer: 2026-01-31, 2026-01-31T22:00:00Z, or 30d, 12h.")
 @click.option("--prove", is_flag=True, help="Check instead that journal, receipts and files agree.")
 @click.pass_obj
-def audit(session: Session, output: str, form: str, since: str | None, prove: bool) -> ExitCode:
+def audit(session: Session, output: str, form: str | None, since: str | None, prove: bool) -> ExitCode:
     """Export runs, attempts and events in the order of time: who, what, when, which settings, which result.
 
     What was pruned is among them. With --prove a line names each product that is not as it was made, or of which
@@ -42,11 +42,14 @@ def audit(session: Session, output: str, form: str, since: str | None, prove: bo
     """
     contact = Contact(output)
     if prove:
+        if form is not None or since is not None:
+            raise UsageError("--prove exports nothing, so that it takes neither --format nor --since.")
         return _prove(contact)
     after = _seconds(since) if since is not None else 0.0
     session.answered = True
     with JournalReader.read_only(contact.folder) as journal, standard_output() as stream:
-        rows = csv.DictWriter(stream, COLUMNS, extrasaction="ignore", lineterminator="\n")
+        # Of Python's endings of lines only this one has lone carriage returns quoted, as file names may hold.
+        rows = csv.DictWriter(stream, COLUMNS, extrasaction="ignore", lineterminator="\r\n")
         if form == "csv":
             rows.writeheader()
         for record in trail(journal, after):
@@ -77,7 +80,7 @@ def _cell(value: Any) -> str:
         return json.dumps(value)
     text = "" if value is None else str(value)
     # Spreadsheets take what begins so for a formula.
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r", "\n") else text
 
 
 def _seconds(since: str) -> float:
