@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import time
-from datetime import datetime
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -15,7 +15,7 @@ from pyprocessor.cli.session import Session, print_result, standard_output
 from pyprocessor.errors import ExitCode, OutputBusy, UsageError
 from pyprocessor.journal.audit import trail
 from pyprocessor.journal.reader import JournalReader
-from pyprocessor.models.wording import count
+from pyprocessor.models.wording import count, moment
 from pyprocessor.profiles.quantities import parse_duration
 from pyprocessor.report.narration import encodable
 from pyprocessor.state.proof import disagreements
@@ -84,10 +84,8 @@ def _cell(value: Any) -> str:
 
 
 def _seconds(since: str) -> float:
-    try:
-        return datetime.fromisoformat(since).timestamp()
-    except (ValueError, OverflowError, OSError):
-        pass
+    with suppress(ValueError):
+        return moment(since)
     try:
         return time.time() - parse_duration(since)
     except ValueError:
