@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import time
-from datetime import datetime
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -16,7 +16,7 @@ from pyprocessor.cli.session import Session, print_result, standard_output
 from pyprocessor.errors import ExitCode, OutputBusy, UsageError
 from pyprocessor.journal.audit import trail
 from pyprocessor.journal.reader import JournalReader
-from pyprocessor.models.wording import count
+from pyprocessor.models.wording import count, moment
 from pyprocessor.profiles.quantities import parse_duration
 from pyprocessor.report.narration import encodable
 from pyprocessor.state.proof import disagreements
@@ -31,13 +31,13 @@ COLUMNS = (
 
 @click.command(epilog="Exit code: 0 done, and with --prove all agree; 1 something does not; 75 a run is on.")
 @click.option("--output", required=True, metavar="DIR", help="The output folder.")
-@click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), default="jsonl", help="[default: jsonl]")
+@click.option("--format", "form", type=click.Choice(["jsonl", "csv"]), help="[default: jsonl]")
 @click.option("--since", metavar="TIME", help="Only what is newer: 2026-01-31, 2026-01-31T22:00:00Z, or 30d, 12h.")
 @of_tenants
 @click.option("--prove", is_flag=True, help="Check instead that journal, receipts and files agree.")
 @click.pass_obj
 def audit(
-    session: Session, output: str, form: str, since: str | None, tenants: tuple[str, ...], prove: bool
+    session: Session, output: str, form: str | None, since: str | None, tenants: tuple[str, ...], prove: bool
 ) -> ExitCode:
     """Export runs, attempts and events in the order of time: who, what, when, which settings, which result.
 
@@ -46,13 +46,14 @@ def audit(
     """
     contact = Contact(output)
     if prove:
-        if tenants:
-            raise UsageError("--prove looks at all products, whoever they are for; leave out --tenant.")
+        if form is not None or since is not None or tenants:
+            raise UsageError("--prove looks at all products and exports nothing; leave out --format, --since, --tenant.")
         return _prove(contact)
     after = _seconds(since) if since is not None else 0.0
     session.answered = True
     with JournalReader.read_only(contact.folder) as journal, standard_output() as stream:
-        rows = csv.DictWriter(stream, COLUMNS, extrasaction="ignore", lineterminator="\n")
+        # Of Python's endings of lines only this one has lone carriage returns quoted, as file names may hold.
+        rows = csv.DictWriter(stream, COLUMNS, extrasaction="ignore", lineterminator="\r\n")
         if form == "csv":
             rows.writeheader()
         for record in trail(journal, after):
@@ -93,14 +94,12 @@ def _cell(value: Any) -> str:
         return json.dumps(value)
     text = "" if value is None else str(value)
     # Spreadsheets take what begins so for a formula.
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r", "\n") else text
 
 
 def _seconds(since: str) -> float:
-    try:
-        return datetime.fromisoformat(since).timestamp()
-    except (ValueError, OverflowError, OSError):
-        pass
+    with suppress(ValueError):
+        return moment(since)
     try:
         return time.time() - parse_duration(since)
     except ValueError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import time
@@ -26,7 +27,7 @@ from pyprocessor.journal.reader import JournalReader, jobs_known
 from pyprocessor.journal.waiting import Submission
 from pyprocessor.models import Origin, Source, display
 from pyprocessor.models.run import RunRequest
-from pyprocessor.models.wording import count, duration, one_line, utc
+from pyprocessor.models.wording import count, duration, moment, one_line, utc
 from pyprocessor.plan.hours import next_time
 from pyprocessor.profiles.quantities import parse_time_of_day
 
@@ -92,6 +93,8 @@ def submit(
     if deadline is not None:
         jobs = with_deadline(jobs, deadline)
     timed = any(given.job.deadline is not None for given in jobs)
+    if refuse_below is not None and math.isnan(refuse_below):
+        raise UsageError("--refuse-below is nan, but has to be a number from 0 to 1.")
     if refuse_below is not None and not timed:
         raise UsageError("--refuse-below needs a time: give --deadline, or jobs that have one.")
     outlook = _outlook(jobs, contact) if dry_run or timed else None
@@ -115,8 +118,8 @@ def with_deadline(jobs: Sequence[Submission], text: str) -> tuple[Submission, ..
         due = next_time(parse_time_of_day(text), now)
     except ValueError:
         try:
-            due = datetime.fromisoformat(text).timestamp()
-        except (ValueError, OverflowError, OSError):
+            due = moment(text)
+        except ValueError:
             told = one_line(text)
             raise UsageError(f"--deadline is {told}; write 07:00 or a time such as 2026-01-31T22:00:00Z.") from None
     if due <= now.timestamp():

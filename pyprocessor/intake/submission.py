@@ -14,8 +14,8 @@ import math
 import os
 import stat
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from difflib import get_close_matches
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
@@ -25,7 +25,7 @@ from pyprocessor.errors import UsageError
 from pyprocessor.intake.paths import all_exist
 from pyprocessor.journal.waiting import Submission
 from pyprocessor.models import MAIN, Cost, Job, JobInput, Origin, ProductOf, Source, display, submitted_id
-from pyprocessor.models.wording import one_line
+from pyprocessor.models.wording import moment, one_line
 from pyprocessor.tasks.call import CALL, lies_in
 from pyprocessor.tasks.registry import offered, problems, whole_params
 
@@ -284,14 +284,13 @@ class _Entry:
 
     def _time(self, given: dict[Any, Any], name: str) -> float | None:
         value = given.get(name)
-        if value is None or _number(value):
-            return None if value is None else float(value)
-        try:
-            assert isinstance(value, str)
-            return datetime.fromisoformat(value).timestamp()  # of the local clock where it names no zone
-        except (AssertionError, ValueError, OverflowError, OSError):
-            self.wrong(name, f"must be a time such as 2026-01-31T22:00:00Z, or seconds since 1970, not {_shown(value)}")
+        if value is None:
             return None
+        if isinstance(value, str) or _number(value):
+            with suppress(ValueError):
+                return moment(value)
+        self.wrong(name, f"must be a time such as 2026-01-31T22:00:00Z, or seconds since 1970, not {_shown(value)}")
+        return None
 
     def look_at_files(self) -> None:
         """Replace the paths among the inputs by the files that lie there."""

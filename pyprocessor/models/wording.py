@@ -60,6 +60,10 @@ def progress_line(
     )
 
 
+_EARLIEST, _LATEST = -62_135_510_400.0, 253_402_214_400.0
+"""In seconds since 1970: the years 1 to 9999, without a day at either end for the zones."""
+
+
 def duration(seconds: float) -> str:
     """A length of time: `0.4 s`, `12 s`, `3 min 05 s`, `2 h 10 min`."""
     whole = round(seconds)
@@ -70,6 +74,20 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def moment(given: str | float) -> float:
+    """Return seconds since 1970: of an ISO time, by the local clock where it names no zone, or of such a number.
+
+    Raises ValueError for what is no time, or one that cannot be shown in every zone.
+    """
+    try:
+        seconds = datetime.fromisoformat(given).timestamp() if isinstance(given, str) else float(given)
+    except (OverflowError, OSError) as error:
+        raise ValueError(given) from error
+    if not _EARLIEST <= seconds <= _LATEST:
+        raise ValueError(given)
+    return seconds
 
 
 def utc(seconds: float, precision: str = "seconds") -> str:

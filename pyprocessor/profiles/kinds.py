@@ -284,10 +284,13 @@ def _tenants(value: object) -> tuple[tuple[str, TenantSettings], ...]:
         if unknown := sorted(str(key) for key in said if key not in _OF_A_TENANT):
             known = listed(_OF_A_TENANT)
             raise ValueError(f"must give the tenant {called} no key {unknown[0][:40]!r}; known are {known}")
-        try:
-            tenants[str(name)] = TenantSettings(**{key: _OF_A_TENANT[key].read(limit) for key, limit in said.items()})
-        except ValueError as error:
-            raise ValueError(f"does not fit for the tenant {called}: a setting {error}") from None
+        limits: dict[str, Any] = {}
+        for key, limit in said.items():
+            try:
+                limits[key] = _OF_A_TENANT[key].read(limit)
+            except ValueError as error:
+                raise ValueError(f"does not fit for the tenant {called}: {key} {error}") from None
+        tenants[str(name)] = TenantSettings(**limits)
     return tuple(sorted(tenants.items()))
 
 
@@ -295,7 +298,7 @@ _OF_A_TENANT = {
     "weight": number(0.01, 1000),
     "max_jobs": whole(1, 100_000, "jobs"),
     "max_waiting": whole(1, 100_000_000, "jobs"),
-    "max_cpu_seconds": number(1, 1e10, "CPU-seconds"),
+    "max_cpu_seconds": number(1, 10_000_000_000, "CPU-seconds"),
 }
 _OF_TENANTS = {
     "type": "object",

@@ -30,11 +30,13 @@ def disagreements(journal: JournalReader, folder: StateFolder) -> Iterator[str]:
             seal = made.facts.seal if made is not None else None
             if product.name == row.output and row.produced is not None:
                 if seal is not None and seal != row.produced.seal:
-                    yield f"{display(product.name)}: the journal names two states for it, of {row.name} and of another."
+                    yield f"{display(product.name)}: the journal has two sizes or times for it."
                 seal = row.produced.seal
             if seal is None:
                 yield f"{display(product.name)}: {row.name} made it, and the journal does not say what it was."
                 continue
+            if made is not None and made.params_fingerprint != row.params_fingerprint:
+                yield f"{display(product.name)}: the journal names other settings for it than for {row.name}."
             yield from _of_file(root, product.name, seal)
             receipt = receipts.made(product.name)
             if receipt is None:
@@ -43,9 +45,14 @@ def disagreements(journal: JournalReader, folder: StateFolder) -> Iterator[str]:
                 yield f"{display(product.name)}: its receipt is of something else than the journal's record."
             elif made is not None and receipt.params_fingerprint != made.params_fingerprint:
                 yield f"{display(product.name)}: its receipt names other settings than the journal's record."
+    last = journal.last_run()
+    killed = (
+        "; the last run was killed, and the next one enters it" if last is not None and last.ended_at is None else ""
+    )
     for standing in receipts.standing():
         if journal.made(standing.output) is None:
-            yield f"{display(standing.output)}: it lies there with a receipt, and the journal has no record of it."
+            name = display(standing.output)
+            yield f"{name}: it lies there with a receipt, and the journal has no record of it{killed}."
 
 
 def _of_file(root: bytes, name: bytes, seal: Seal) -> Iterator[str]:

@@ -72,7 +72,7 @@ def test_calls_that_take_far_longer_than_said_do_not_keep_others_from_their_shar
 
 def test_a_queue_in_a_program_refuses_before_it_takes_in(tmp_path: Path) -> None:
     """A tenant that is not listed, one that has too many waiting, and settings that make no sense."""
-    with pytest.raises(UsageError, match="'a': a setting must be from"):
+    with pytest.raises(UsageError, match="'a': weight must be from"):
         create_batch_processor(output=tmp_path, tenants={"a": {"weight": -1}})
     processor = create_batch_processor(
         output=tmp_path, tenants={"press": {"max_waiting": 1}}, refuse_unknown_tenants=True

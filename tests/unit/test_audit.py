@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import os
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from pyprocessor.cli.main import main
 from pyprocessor.engine.recovery import begin_run
 from pyprocessor.errors import ExitCode, FailureKind
 from pyprocessor.journal.journal import Journal
-from pyprocessor.models import Outcome, OutcomeKind, OutputFacts, Product, Profile, Source, Usage
+from pyprocessor.models import Outcome, OutcomeKind, OutputFacts, ProcessIdentity, Product, Profile, Source, Usage
 from pyprocessor.models.run import RunRequest
 from pyprocessor.publish.receipts import Receipt, ReceiptWriter
 from pyprocessor.publish.seals import seal_at
@@ -48,7 +50,7 @@ def output(tmp_path: Path) -> Path:
         journal.assign([bad.id], 1)
         number = journal.start(bad.id, WORKER, 1, None) or 0
         journal.finish(bad.id, number, Outcome(OutcomeKind.FAILED, "=It is odd.", FailureKind.BAD_INPUT), None)
-        late = a_job(b"late.mov")
+        late = replace(a_job(b"late.mov"), tenant="\t=a\r1")
         plan(journal, late)
         journal.cancel(late.id)
         journal.add_event("info", "A sentence.", late.id)
@@ -105,10 +107,11 @@ def test_what_is_about_one_tenant(output: Path, capsys: Captured) -> None:
 def test_a_table_for_spreadsheets(output: Path, capsys: Captured) -> None:
     """The same as CSV, in which nothing begins as a formula does."""
     assert main(["audit", "--output", str(output), "--format", "csv"]) == ExitCode.OK
-    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out, newline="")))
     assert len(rows) == 6
     (bad,) = (row for row in rows if row["outcome"] == "failed")
     assert bad["text"] == "'=It is odd."
+    assert {row["tenant"] for row in rows if row["outcome"] == "cancelled"} == {"'\t=a\r1"}
 
 
 def test_what_is_pruned_stays_in_the_trail(output: Path, capsys: Captured) -> None:
@@ -140,6 +143,8 @@ def test_all_that_agrees_is_proved(output: Path, capsys: Captured) -> None:
         ("another receipt", "film.mp4: its receipt is of something else than the journal's record."),
         ("no record", "other.mp4: it lies there with a receipt, and the journal has no record of it."),
         ("damaged", "have 1 damaged line(s)"),
+        ("size", "film.mp4: the journal has two sizes or times for it."),
+        ("settings", "film.mp4: the journal names other settings for it than for film.mov."),
     ],
 )
 def test_what_does_not_agree_is_named(output: Path, capsys: Captured, wrong: str, words: str) -> None:
@@ -157,6 +162,11 @@ def test_what_does_not_agree_is_named(output: Path, capsys: Captured, wrong: str
             receipt.write_text("")
         case "another receipt":
             receipt.write_text(receipt.read_text().replace('"size":6', '"size":7', 1))
+        case "size" | "settings":
+            column = "size = 7" if wrong == "size" else "params_fingerprint = 'forged'"
+            table = "outputs" if wrong == "size" else "jobs"
+            with closing(sqlite3.connect(output / ".pyprocessor" / "journal.sqlite3")) as connection, connection:
+                connection.execute(f"UPDATE {table} SET {column}")
         case "damaged":
             receipt.write_text(receipt.read_text() + "{\n")
         case _:
@@ -172,3 +182,20 @@ def test_what_does_not_agree_is_named(output: Path, capsys: Captured, wrong: str
     assert len(lines) == 2
     assert words in lines[0]
     assert lines[1] == "1 job succeeded; these disagreements were found: 1."
+
+
+def test_what_a_killed_run_left_is_the_next_ones(output: Path, capsys: Captured) -> None:
+    """A product that was published just before is no forgery."""
+    folder = prepare_state_folder(bytes(output))
+    with Journal.open(folder.path, wal=True) as journal:
+        journal.begin_run("again", ProcessIdentity(4711, 1000.0))
+    other = output / "other.mp4"
+    other.write_bytes(b"other")
+    seal = seal_at(bytes(other))
+    assert seal is not None
+    writer = ReceiptWriter(folder.receipts, 2)
+    writer.append(Receipt(((Product(b"other.mp4"), seal),), (Source(b"/a", b"a", 1, 1),), "p", "transcode"))
+    writer.close()
+    assert main(["audit", "--prove", "--output", str(output)]) == ExitCode.SOME_FAILED
+    assert "no record of it; the last run was killed, and the next one enters it." in capsys.readouterr().out
+    assert main(["audit", "--prove", "--since", "3d", "--output", str(output)]) == ExitCode.USAGE

@@ -326,6 +326,8 @@ def test_a_dry_run_as_a_document(
     ("options", "named"),
     [
         (["--deadline", "soon"], "--deadline is soon; write 07:00"),
+        (["--deadline", "9999-12-31T23:59:59-12:00"], "write 07:00"),
+        (["--deadline", "07:00", "--refuse-below", "nan"], "--refuse-below is nan, but has to be"),
         (["--deadline", "2001-01-01T00:00:00Z"], "2001-01-01T00:00:00Z, which has passed"),
         (["--refuse-below", "0.5"], "--refuse-below needs a time"),
         (["--json"], "add --dry-run"),

@@ -152,8 +152,8 @@ def test_tenants_by_name(write: Write) -> None:
         ("[studio]", "a table of tenants"),
         ("{studio: 3}", "'studio' a table of settings"),
         ("{studio: {wieght: 3}}", "no key 'wieght'; known are weight"),
-        ("{studio: {weight: 0}}", "'studio': a setting must be from 0.01 to 1,000"),
-        ("{studio: {max_jobs: 1.5}}", "'studio': a setting must be a whole number"),
+        ("{studio: {weight: 0}}", "'studio': weight must be from 0.01 to 1,000"),
+        ("{studio: {max_jobs: 1.5}}", "'studio': max_jobs must be a whole number"),
     ],
 )
 def test_tenants_have_settings(write: Write, wrong: str, words: str) -> None:

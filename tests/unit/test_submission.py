@@ -113,6 +113,8 @@ def test_the_same_key_is_the_same_job() -> None:
         ("timeout", float("inf"), "must be a number of seconds above 0"),
         ("not_before", "tomorrow", "must be a time such as 2026-01-31T22:00:00Z"),
         ("deadline", [2026], "must be a time such as 2026-01-31T22:00:00Z"),
+        ("deadline", 253402300800, "must be a time such as 2026-01-31T22:00:00Z"),
+        ("not_before", "0001-01-01T00:00:00", "must be a time such as 2026-01-31T22:00:00Z"),
         ("metadata", {"a": ["b"]}, "must be a mapping of texts or numbers"),
         ("tenant", 5, "must be a text, not 5"),
     ],
