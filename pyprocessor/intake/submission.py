@@ -23,11 +23,12 @@ from typing import Any, TypeGuard
 
 from pyprocessor.errors import UsageError
 from pyprocessor.intake.paths import all_exist
+from pyprocessor.intake.remote_inputs import each_once, fetching, fetching_job, is_remote
 from pyprocessor.journal.waiting import Submission
 from pyprocessor.models import MAIN, Cost, Job, JobInput, Origin, ProductOf, Source, display, submitted_id
 from pyprocessor.models.wording import one_line
 from pyprocessor.tasks.call import CALL, lies_in
-from pyprocessor.tasks.registry import offered, problems, whole_params
+from pyprocessor.tasks.registry import fetches, offered, problems, whole_params
 
 FIELDS = (
     *("task", "key", "name", "params", "inputs", "after", "priority", "tenant", "metadata"),
@@ -71,11 +72,11 @@ def submissions(
     if problems:
         more = len(problems) - MAX_PROBLEMS
         raise UsageError("\n".join(problems[:MAX_PROBLEMS] + ([f"... and {more} more"] if more > 0 else [])))
-    return tuple(entry.submission() for entry in entries)
+    return each_once(given for entry in entries for given in entry.submissions())
 
 
-def one_submission(document: Mapping[str, object], *, queue: str) -> Submission:
-    """The job of a document that names jobs in `after`, and in its inputs, by their ids.
+def one_submission(document: Mapping[str, object], *, queue: str) -> tuple[Submission, ...]:
+    """The job of a document that names jobs in `after`, and in its inputs, by their ids; before it what it fetches.
 
     Whether its files answer is left to the caller, who may wait for that in another thread. Raises UsageError.
     """
@@ -84,7 +85,7 @@ def one_submission(document: Mapping[str, object], *, queue: str) -> Submission:
     entry.look_at_files()
     if entry.problems:
         raise UsageError("\n".join(entry.problems))
-    return entry.submission()
+    return entry.submissions()
 
 
 @dataclass(eq=False)
@@ -106,6 +107,8 @@ class _Entry:
     """A path is one that was not looked at yet."""
     needs: dict[str, str] = field(default_factory=dict)
     """Keys of other jobs, and the field that names each."""
+    remote: list[Submission] = field(default_factory=list)
+    """The jobs that fetch what it needs."""
     rest: dict[str, Any] = field(default_factory=dict)
     """Fields of `Job` as they are."""
 
@@ -140,11 +143,13 @@ class _Entry:
                 self.wrong(str(name), f"is no field of a job; {hint}")
         self._read_task(given.get("task"))
         self._read_params(given.get("params", {}))
-        self._read_inputs(given.get("inputs", []))
-        self._read_after(given.get("after", []))
         self.rest |= {
             "priority": self._whole(given, "priority", -_MAX_WHOLE) or 0,
             "tenant": self._text(given, "tenant"),
+        }
+        self._read_inputs(given.get("inputs", []))
+        self._read_after(given.get("after", []))
+        self.rest |= {
             "metadata": self._metadata(given.get("metadata", {})),
             "max_retries": self._whole(given, "max_retries", 0),
             "timeout_seconds": self._seconds(given, "timeout"),
@@ -174,6 +179,10 @@ class _Entry:
         else:
             if whole is not params:
                 self._read_params(whole)
+            for task, needed in fetches(name, whole):
+                made = fetching_job(task, needed, priority=self.rest["priority"], tenant=self.rest["tenant"])
+                self.remote.append(made)
+                self.rest["after"] += (made.job.id,)
 
     def _read_key(self, given: dict[Any, Any]) -> None:
         if "key" in given and "name" in given:
@@ -209,6 +218,9 @@ class _Entry:
             self.wrong("inputs", f"must be a list, not {_shown(inputs)}")
             return
         for given in inputs:
+            if is_remote(given):
+                self._read_remote(given)
+                continue
             path = os.fsdecode(given) if isinstance(given, str | bytes | os.PathLike) else ""
             if path and "\0" not in path:
                 self.inputs.append(os.path.abspath(os.path.join(self.folder, path)))
@@ -221,7 +233,17 @@ class _Entry:
                 self.needs.setdefault(key, "inputs")
                 self.inputs.append(ProductOf(self.id_of(key), role))
             else:
-                self.wrong("inputs", f'takes paths and products such as {{"job": KEY}}, not {_shown(given)}')
+                text = f'takes paths, URLs and products such as {{"job": KEY}}, not {_shown(given)}'
+                self.wrong("inputs", text)
+
+    def _read_remote(self, given: object) -> None:
+        try:
+            made = fetching(given, priority=self.rest["priority"], tenant=self.rest["tenant"])
+        except ValueError as error:
+            self.wrong("inputs", f"names an address that cannot be downloaded: {str(error).rstrip('.')}")
+        else:
+            self.remote.append(made)
+            self.inputs.append(ProductOf(made.job.id))
 
     def _read_after(self, after: object) -> None:
         if not isinstance(after, list | tuple) or not all(map(_is_key, after)):
@@ -287,8 +309,11 @@ class _Entry:
         name = os.path.basename(path)
         return Source(os.fsencode(path), os.fsencode(name), found.st_size, found.st_mtime_ns)
 
-    def submission(self) -> Submission:
-        """The job; there are no problems. Its first file is its source, which is called by the job's key."""
+    def submissions(self) -> tuple[Submission, ...]:
+        """The job, behind those that fetch its inputs; there are no problems.
+
+        Its first file is its source, which is called by the job's key.
+        """
         inputs = [given for given in self.inputs if not isinstance(given, str)]
         first = next((given for given in inputs if isinstance(given, Source)), None)
         if first is not None:
@@ -305,7 +330,7 @@ class _Entry:
             inputs=tuple(inputs),
             **self.rest,
         )
-        return Submission(job, self.params)
+        return (*self.remote, Submission(job, self.params))
 
 
 def _look_at_files(entries: Sequence[_Entry]) -> None:

@@ -297,6 +297,12 @@ def say_pid(seconds: float = 0.0) -> int:
     return os.getpid()
 
 
+def wait_for(path: str) -> None:
+    """Return once there is a file."""
+    while not os.path.exists(path):
+        time.sleep(0.02)
+
+
 def fail(text: str, forgiven: bool = False) -> None:
     """Raise."""
     raise ValueError(text)
