@@ -47,7 +47,7 @@ def audit(
     contact = Contact(output)
     if prove:
         if form is not None or since is not None or tenants:
-            raise UsageError("--prove looks at all products and exports nothing; leave out --format, --since, --tenant.")
+            raise UsageError("--prove looks at all and exports nothing; leave out --format, --since and --tenant.")
         return _prove(contact)
     after = _seconds(since) if since is not None else 0.0
     session.answered = True

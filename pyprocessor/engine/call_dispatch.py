@@ -23,6 +23,7 @@ from pyprocessor.plan.admission import Conditions, Surroundings, Wait
 from pyprocessor.plan.ahead import (
     LEAST_AHEAD,
     MOST_WAITING,
+    fetched_enough,
     files_to_give,
     goes_on_with,
     jobs_ahead,
@@ -121,7 +122,7 @@ class CallDispatch(Dispatch):
                 self.transitions.refused(job.job_id, job.name, reason, FailureKind.UNAVAILABLE, job.cpu_seconds)
 
     def _why(self, job: QueuedJob, on: Conditions, *, due: float) -> Wait | None:
-        if not on.closed and (limited := self.queue.shortage(job)):
+        if not on.closed and (limited := self.queue.shortage(job) or self._fetched_enough(job, on)):
             return Wait(limited)
         if job.waits and not job.alone:
             return self._decide(job, 1, on, self._beside_waiting(on), due=due)
@@ -282,7 +283,13 @@ class CallDispatch(Dispatch):
         by_kind = {process.affinity: process for process in self.processes if process.waits and process.takes_more}
         free = {kind: process.batch.slots - process.occupied_slots for kind, process in by_kind.items()}
         in_use = resources.held(other.queued for other in beside.running)
-        job = next_of_those_that_wait(self.queue.waiting, free, in_use, settings, self._backends.available)
+        job = next_of_those_that_wait(
+            self.queue.waiting,
+            free,
+            in_use,
+            settings,
+            lambda job: self._backends.available(job) and not self._fetched_enough(job, on),
+        )
         if job is None or beside.free_slots < 1:
             return False
         self.queue.waiting.take(among=[job.job_id])
@@ -305,6 +312,21 @@ class CallDispatch(Dispatch):
             batch = Batch(self._batches + 1, (job.job_id,), slots, 1, job.memory_bytes * slots, 0)
             self._begin(batch, [job], "jobs that mostly wait are begun one by one")
         return True
+
+    def _fetched_enough(self, job: QueuedJob, on: Conditions) -> str:
+        """Why a job does not fetch an input now, as the end of a sentence; empty where it may, or is none that does.
+
+        One that is more urgent than what is next for cores is fetched at once, and one at a time where nothing else is
+        left to do.
+        """
+        if not job.is_fetch:
+            return ""
+        first, in_hand = self.queue.ready.first(), [one for process in self.processes for one in process.jobs.values()]
+        if job.priority < first.priority if first is not None else not in_hand:
+            return ""
+        unread, fetching = self.transitions.fetched.unread, sum(one.queued.is_fetch for one in in_hand)
+        left = on.reading.free_disk_bytes - self.profile.throttling.disk_reserve_bytes
+        return fetched_enough(len(unread) + fetching, sum(unread.values()), left)
 
     def _beside_waiting(self, on: Conditions) -> Surroundings:
         """What the next job that mostly waits would start beside; memory is kept for one for cores that comes first."""

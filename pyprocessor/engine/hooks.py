@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 
 from pyprocessor.control.run_mode import Order
 from pyprocessor.control.signals import SignalQueue
-from pyprocessor.engine.tally import Tally
+from pyprocessor.jobs.tally import Tally
 from pyprocessor.models import HookSettings, Outcome, OutcomeKind, ProcessIdentity, display
 from pyprocessor.models.profile import HOOK_VARIABLES
 from pyprocessor.models.run import RunRequest

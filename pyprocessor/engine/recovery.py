@@ -100,7 +100,7 @@ def _sweep_intermediates(journal: Journal, output_root: bytes) -> None:
     folder = os.path.join(output_root, INTERMEDIATE)
     for name in os.listdir(folder) if os.path.isdir(folder) else ():
         row = journal.job(os.fsdecode(name[:ID_LENGTH]))
-        if row is None or row.origin is not Origin.CHILD:
+        if row is None or row.origin is not Origin.CHILD or (row.is_fetch and journal.is_wanted(row.id)):
             continue
         parent = journal.job(row.parent)
         if parent is None or parent.state is JobState.SUCCEEDED or row.id not in journal.needs(parent.id):

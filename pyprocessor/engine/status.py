@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from pyprocessor.engine.call_dispatch import CallDispatch
 from pyprocessor.engine.monitor import Monitor
-from pyprocessor.engine.tally import Tally
 from pyprocessor.jobs.running_job import RunningJob
+from pyprocessor.jobs.tally import Tally
 from pyprocessor.models import ActiveFile, RunSnapshot, RunStatus
 from pyprocessor.plan.admission import Conditions
 from pyprocessor.plan.ahead import MOST_WAITING

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
 from collections import deque
@@ -11,16 +10,17 @@ from dataclasses import dataclass, field, replace
 
 from pyprocessor.engine.backends import Backends
 from pyprocessor.engine.divisions import Divisions
+from pyprocessor.engine.fetched import FetchedInputs
 from pyprocessor.engine.hooks import Hooks, file_call
 from pyprocessor.engine.learning import Calibration
 from pyprocessor.engine.recovery import Replaceable
 from pyprocessor.engine.reuse import Reuse
-from pyprocessor.engine.tally import Tally
-from pyprocessor.errors import FailureKind, JobError, JournalError, PublishError
+from pyprocessor.errors import FailureKind, JobError, JournalError
 from pyprocessor.governor.governor import EventKind, GovernorEvent
 from pyprocessor.jobs import retry
 from pyprocessor.jobs.retry import STATE_AFTER
 from pyprocessor.jobs.running_job import RunningJob
+from pyprocessor.jobs.tally import Tally
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import JobRow
 from pyprocessor.journal.waiting import CANCELLED, NEEDED_NO_MORE, Submission
@@ -41,7 +41,6 @@ from pyprocessor.models.products import Intent
 from pyprocessor.models.run import Listener, RunRequest
 from pyprocessor.plan import tenants
 from pyprocessor.plan.queue import JobQueue
-from pyprocessor.publish.partials import discard
 
 INTERRUPTED = Outcome(OutcomeKind.INTERRUPTED, "The run was stopped before the file was done.")
 _CHANGED = "The source was changed or removed after the job was submitted; submit it again."
@@ -77,6 +76,7 @@ class Transitions:
         self.backends = Backends(self._journal, self.queue)
         self.divisions = Divisions(self._request, self._journal, self.queue, self.released)
         self.reuse = Reuse(self._request, self._journal, self.queue, self.released, self.notice)
+        self.fetched = FetchedInputs(self._journal, self._request.output)
         self.tally = Tally(self.began)
 
     def notice(self, level: str, text: str | None, *, job_id: str | None = None, kind: str | None = None) -> None:
@@ -120,6 +120,7 @@ class Transitions:
 
     def started(self, job: RunningJob, worker: ProcessIdentity) -> None:
         job.move(JobState.RUNNING)
+        self.fetched.begun(job.job_id)
         job.attempt_id = self._journal.start(job.job_id, worker, job.threads, job.predicted_cost)
         self._listener.started(job.job_id, job.name, job.media_seconds)
 
@@ -165,6 +166,7 @@ class Transitions:
         outcome = Outcome(OutcomeKind.SUCCEEDED, " ".join(facts.notes), result=job.result)
         self.settle(job.job_id, job.name, outcome, job.queued.cpu_seconds)
         self._learn(job, usage, facts.size_bytes)
+        self.fetched.arrived(job.queued, facts.size_bytes)
 
     def completed(self, job: RunningJob, result: str | None, usage: Usage) -> None:
         """A job without products has succeeded."""
@@ -307,19 +309,13 @@ class Transitions:
         if not is_child:
             self.tally.ended(outcome.kind)
         self._listener.finished(job_id, outcome, name=name)
-        if outcome.kind is OutcomeKind.SUCCEEDED and self._has_made:
-            self._drop_intermediates(job_id)
+        if self._has_made:
+            self.divisions.used(job_id, outcome.kind)
+            self.cancel(self.fetched.ended(job_id, outcome.kind), NEEDED_NO_MORE)
         if not is_child and self.hooks.wants(outcome.kind) and (row := self._journal.job(job_id)) is not None:
             self.hooks.add(file_call(row.source.path, os.path.join(self._request.output, row.output), outcome))
         self.cancel(self.divisions.ended(job_id), NEEDED_NO_MORE)
         self._follow(job_id)
-
-    def _drop_intermediates(self, job_id: str) -> None:
-        """Remove what the jobs left that this one was made of; where that is refused it stays, and harms nothing."""
-        for child in self._journal.children(job_id):
-            for product in child.products:
-                with contextlib.suppress(PublishError):
-                    discard(os.path.join(self._request.output, product.name))
 
     def _follow(self, job_id: str) -> None:
         """Release what waited for a job that has ended, or cancel it."""
@@ -341,7 +337,8 @@ class Transitions:
         """
         rows = [self._journal.job(given.job.id) for given in submissions]
         new = not any(rows)
-        more = [given.job.tenant for given, row in zip(submissions, rows, strict=True) if row is None or row.final]
+        asked = [(given.job, row) for given, row in zip(submissions, rows, strict=True) if not given.job.is_fetch]
+        more = [job.tenant for job, row in asked if row is None or row.final]
         tenants.refuse(more, self._profile.batch, self._journal.waiting_of)
         to_come = 0 if new else self._journal.count_to_come()  # which takes as long as many a submission
         added = self._journal.submit(submissions, again)
@@ -359,21 +356,21 @@ class Transitions:
         for job_id in again:
             if before[job_id].run_id == self._journal.run_id and before[job_id].origin is not Origin.CHILD:
                 self.tally.forget(OutcomeKind(before[job_id].state.value))
-        # Children of theirs are done again with them, and what had been cancelled for them waits again.
+        # Children that they wait for are done again with them, and what had been cancelled for them waits again.
         for job_id in (found := list(again)):
-            found += [child.id for child in self._journal.children(job_id)]
+            found += [child for child in self._journal.needs(job_id) if self.row(child).origin is Origin.CHILD]
         self._arrived(found, to_come)
         return f"{len(again)} of {len(job_ids)} jobs are done again."
 
     def _arrived(self, job_ids: Sequence[str], to_come: int, *, new: bool = False) -> None:
         """Take up jobs that came to be pending, where so many of no folder were to come before; maybe all are `new`."""
-        states = {job_id: self.row(job_id).state for job_id in job_ids}
-        here = sum(state in (JobState.PENDING, JobState.WAITING) for state in states.values())
+        to_do = [row for row in map(self.row, job_ids) if row.state in (JobState.PENDING, JobState.WAITING)]
+        here = sum(row.origin is not Origin.CHILD for row in to_do)
         self.tally.to_come += here if new else self._journal.count_to_come() - to_come
         done_again = self.failed_before.intersection(job_ids)
         self.failed_before -= done_again
         self.tally.failed_before -= len(done_again)
-        self.released += [job_id for job_id, state in states.items() if state is JobState.PENDING]
+        self.released += [row.id for row in to_do if row.state is JobState.PENDING]
 
     def cancel(self, job_ids: Sequence[str], reason: str = CANCELLED) -> str:
         """Cancel jobs; those in hand are ended as soon as their process answers. Returns a sentence."""

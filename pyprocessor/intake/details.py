@@ -16,7 +16,7 @@ from pyprocessor.jobs.queued_job import Asking
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import JobRow
 from pyprocessor.journal.waiting import params_of
-from pyprocessor.models import CostFeatures, JobState, Origin, ProductOf, Source, child_id, display, tenant_folder
+from pyprocessor.models import CostFeatures, Job, JobState, Origin, ProductOf, Source, child_id, display, tenant_folder
 from pyprocessor.models.os_errors import classify_os_error
 from pyprocessor.models.products import naming_problem
 from pyprocessor.models.run import RunRequest
@@ -106,7 +106,7 @@ class JobDetails:
     def _plan(self, row: JobRow, params: Any, inputs: tuple[Source, ...], found: Any) -> Plan:
         work = self._task(row)
         try:
-            plan = work.plan(params, inputs, found, _name_of(row))
+            plan = work.plan(params, inputs, found, name_of(row))
             if not isinstance(plan, Plan):
                 raise TypeError(f"{type(plan).__name__} where a Plan was expected")
             if row.origin is not Origin.FOLDER and plan.products:
@@ -158,6 +158,9 @@ class JobDetails:
 
     def _made(self, wanted: ProductOf) -> Source:
         row = self._journal.job(wanted.job_id)
+        if row is not None and row.is_fetch and row.state is not JobState.SUCCEEDED:
+            text = f"{row.name}, which it reads, could not be fetched: {row.reason}"
+            raise JobError(row.failure or FailureKind.BAD_INPUT, text)
         product = next((p for p in row.products if p.role == wanted.role), None) if row is not None else None
         if row is None or product is None:
             named = row.name if row is not None else wanted.job_id
@@ -166,6 +169,9 @@ class JobDetails:
         try:
             found = os.stat(path)
         except OSError as error:
+            if row.is_fetch and isinstance(error, FileNotFoundError):
+                text = f"{row.name}, which it reads, was fetched and is gone; a later run fetches it again."
+                raise JobError(FailureKind.UNAVAILABLE, text) from error
             raise JobError(*classify_os_error(error, path)) from error
         return Source(path, product.name, found.st_size, found.st_mtime_ns)
 
@@ -196,15 +202,16 @@ def _bytes_of(value: object) -> int:
     return len(pickle.dumps(value, pickle.HIGHEST_PROTOCOL))
 
 
-def _name_of(row: JobRow) -> bytes:
+def name_of(job: Job | JobRow) -> bytes:
     """Return the name that its task gets for its product; for a child it lies in the state folder."""
-    if row.origin is Origin.CHILD:
-        return INTERMEDIATE + row.id.encode("ascii")
-    if row.origin is Origin.FOLDER:
-        return row.output
+    if job.origin is Origin.CHILD:
+        # An input keeps its name, in a folder of its own, since what is made of it is called by that.
+        return INTERMEDIATE + job.id.encode("ascii") + (b"" if job.parent else b"/input")
+    if job.origin is Origin.FOLDER:
+        return job.output
     # Not the name that its task made of it before, from which it would make another.
-    folder = tenant_folder(row.tenant)
-    return folder + b"/" + row.source.relative if folder else row.source.relative
+    folder = tenant_folder(job.tenant)
+    return folder + b"/" + job.source.relative if folder else job.source.relative
 
 
 def _features(row: JobRow, plan: Plan, children: Sequence[ChildEnd]) -> CostFeatures:

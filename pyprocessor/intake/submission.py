@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import stat
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -23,11 +22,13 @@ from typing import Any, TypeGuard
 
 from pyprocessor.errors import UsageError
 from pyprocessor.intake.paths import all_exist
+from pyprocessor.intake.remote_inputs import each_once, fetching, fetching_job, is_remote
 from pyprocessor.journal.waiting import Submission
 from pyprocessor.models import MAIN, Cost, Job, JobInput, Origin, ProductOf, Source, display, submitted_id
+from pyprocessor.models.plain_values import MAX_NESTED, is_number, is_text, is_too_deep, shown
 from pyprocessor.models.wording import moment, one_line
 from pyprocessor.tasks.call import CALL, lies_in
-from pyprocessor.tasks.registry import offered, problems, whole_params
+from pyprocessor.tasks.registry import fetches, offered, problems, whole_params
 
 FIELDS = (
     *("task", "key", "name", "params", "inputs", "after", "priority", "tenant", "metadata"),
@@ -36,8 +37,6 @@ FIELDS = (
 MAX_PROBLEMS = 20
 """So many are listed."""
 MAX_KEY_CHARACTERS = 500
-MAX_NESTED = 100
-"""Levels of values within values: some hundreds more, and they could not be sent to a process."""
 _MAX_WHOLE = 1 << 53
 """Whole numbers beyond it are not the same in every reader of JSON."""
 
@@ -73,16 +72,15 @@ def submissions(
         entry.has_job = lambda job_id: job_id in ids or bool(known is not None and known(job_id))
         entry.read()
     _look_at_files(entries)
-    problems = [problem for entry in entries for problem in entry.problems]
-    problems += _problems_between(entries, ids, known)
+    problems = [*(what for entry in entries for what in entry.problems), *_problems_between(entries, ids, known)]
     if problems:
         more = len(problems) - MAX_PROBLEMS
         raise UsageError("\n".join(problems[:MAX_PROBLEMS] + ([f"... and {more} more"] if more > 0 else [])))
-    return tuple(entry.submission() for entry in entries)
+    return each_once(given for entry in entries for given in entry.submissions())
 
 
-def one_submission(document: Mapping[str, object], *, queue: str) -> Submission:
-    """The job of a document that names jobs in `after`, and in its inputs, by their ids.
+def one_submission(document: Mapping[str, object], *, queue: str) -> tuple[Submission, ...]:
+    """The job of a document that names jobs in `after`, and in its inputs, by their ids; before it what it fetches.
 
     Whether its files answer is left to the caller, who may wait for that in another thread. Raises UsageError.
     """
@@ -92,7 +90,7 @@ def one_submission(document: Mapping[str, object], *, queue: str) -> Submission:
     entry.look_at_files()
     if entry.problems:
         raise UsageError("\n".join(entry.problems))
-    return entry.submission()
+    return entry.submissions()
 
 
 @dataclass(eq=False)
@@ -119,6 +117,8 @@ class _Entry:
     """A path is one that was not looked at yet."""
     needs: dict[str, str] = field(default_factory=dict)
     """Keys of other jobs, and the field that names each."""
+    remote: list[Submission] = field(default_factory=list)
+    """The jobs that fetch what it needs."""
     rest: dict[str, Any] = field(default_factory=dict)
     """Fields of `Job` as they are."""
 
@@ -145,15 +145,15 @@ class _Entry:
     def read_key(self) -> None:
         """Take over what tells it from others, or note what is wrong with that."""
         if not isinstance(self.given, Mapping):
-            self.problems.append(f"Job {self.number} is {_shown(self.given)}; a job is a mapping of its fields.")
+            self.problems.append(f"Job {self.number} is {shown(self.given)}; a job is a mapping of its fields.")
             return
         self.fields = given = {name: value for name, value in self.given.items() if value is not None}
         self._read_key(given)
         tenant = given.get("tenant", "")
-        if _is_text(tenant):
+        if is_text(tenant):
             self.tenant = tenant
         else:
-            self.wrong("tenant", f"must be a text, not {_shown(tenant)}")
+            self.wrong("tenant", f"must be a text, not {shown(tenant)}")
 
     def read(self) -> None:
         """Take over all other fields, or note what is wrong with them."""
@@ -167,11 +167,13 @@ class _Entry:
                 self.wrong(str(name), f"is no field of a job; {hint}")
         self._read_task(given.get("task"))
         self._read_params(given.get("params", {}))
-        self._read_inputs(given.get("inputs", []))
-        self._read_after(given.get("after", []))
         self.rest |= {
             "priority": self._whole(given, "priority", -_MAX_WHOLE) or 0,
             "tenant": self.tenant,
+        }
+        self._read_inputs(given.get("inputs", []))
+        self._read_after(given.get("after", []))
+        self.rest |= {
             "metadata": self._metadata(given.get("metadata", {})),
             "max_retries": self._whole(given, "max_retries", 0),
             "timeout_seconds": self._seconds(given, "timeout"),
@@ -201,6 +203,10 @@ class _Entry:
         else:
             if whole is not params:
                 self._read_params(whole)
+            for task, needed in fetches(name, whole):
+                made = fetching_job(task, needed, priority=self.rest["priority"])  # whoever it is for
+                self.remote.append(made)
+                self.rest["after"] += (made.job.id,)
 
     def _read_key(self, given: dict[Any, Any]) -> None:
         if "key" in given and "name" in given:
@@ -212,11 +218,11 @@ class _Entry:
         elif key is None:
             self.wrong("key", "is missing; it names the job in its queue")
         else:
-            self.wrong(name, f"must be a text of 1 to {MAX_KEY_CHARACTERS} characters, not {_shown(key)}")
+            self.wrong(name, f"must be a text of 1 to {MAX_KEY_CHARACTERS} characters, not {shown(key)}")
 
     def _read_task(self, name: object) -> None:
         if not isinstance(name, str) or not name:
-            self.wrong("task", "is missing" if name is None else f"must be the name of a task, not {_shown(name)}")
+            self.wrong("task", "is missing" if name is None else f"must be the name of a task, not {shown(name)}")
             return
         self.rest["task"] = name
         if (problem := _unknown_task(name, self.by_id)) is not None:
@@ -224,7 +230,7 @@ class _Entry:
 
     def _read_params(self, params: object) -> None:
         if not isinstance(params, Mapping) or not all(isinstance(name, str) for name in params):
-            self.wrong("params", f"must be a mapping, not {_shown(params)}")
+            self.wrong("params", f"must be a mapping, not {shown(params)}")
             return
         try:
             self.params = json.dumps(params, sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -236,9 +242,12 @@ class _Entry:
 
     def _read_inputs(self, inputs: object) -> None:
         if not isinstance(inputs, list | tuple):
-            self.wrong("inputs", f"must be a list, not {_shown(inputs)}")
+            self.wrong("inputs", f"must be a list, not {shown(inputs)}")
             return
         for given in inputs:
+            if is_remote(given):
+                self._read_remote(given)
+                continue
             path = os.fsdecode(given) if isinstance(given, str | bytes | os.PathLike) else ""
             if path and "\0" not in path:
                 self.inputs.append(os.path.abspath(os.path.join(self.folder, path)))
@@ -251,11 +260,20 @@ class _Entry:
                 self.needs.setdefault(key, "inputs")
                 self.inputs.append(ProductOf(self.id_of(key), role))
             else:
-                self.wrong("inputs", f'takes paths and products such as {{"job": KEY}}, not {_shown(given)}')
+                self.wrong("inputs", f'takes paths, URLs and products such as {{"job": KEY}}, not {shown(given)}')
+
+    def _read_remote(self, given: object) -> None:
+        try:
+            made = fetching(given, priority=self.rest["priority"], tenant=self.rest["tenant"])
+        except ValueError as error:
+            self.wrong("inputs", f"names an address that cannot be downloaded: {str(error).rstrip('.')}")
+        else:
+            self.remote.append(made)
+            self.inputs.append(ProductOf(made.job.id))
 
     def _read_after(self, after: object) -> None:
         if not isinstance(after, list | tuple) or not all(map(_is_key, after)):
-            self.wrong("after", f"must be a list of keys of other jobs, not {_shown(after)}")
+            self.wrong("after", f"must be a list of keys of other jobs, not {shown(after)}")
             return
         self.needs |= {key: "after" for key in after if key not in self.needs}
         self.rest["after"] = tuple(self.id_of(key) for key in dict.fromkeys(after))
@@ -264,7 +282,7 @@ class _Entry:
         if not isinstance(value, Mapping) or not all(
             isinstance(key, str) and isinstance(item, str | int | float) for key, item in value.items()
         ):
-            self.wrong("metadata", f"must be a mapping of texts or numbers, not {_shown(value)}")
+            self.wrong("metadata", f"must be a mapping of texts or numbers, not {shown(value)}")
             return ()
         return tuple((key, item if isinstance(item, str) else json.dumps(item)) for key, item in value.items())
 
@@ -272,24 +290,24 @@ class _Entry:
         value = given.get(name)
         if value is None or (isinstance(value, int) and not isinstance(value, bool) and least <= value <= _MAX_WHOLE):
             return value
-        self.wrong(name, f"must be a whole number{' of at least 0' if least == 0 else ''}, not {_shown(value)}")
+        self.wrong(name, f"must be a whole number{' of at least 0' if least == 0 else ''}, not {shown(value)}")
         return None
 
     def _seconds(self, given: dict[Any, Any], name: str) -> float | None:
         value = given.get(name)
-        if value is None or (_number(value) and value > 0):
+        if value is None or (is_number(value) and value > 0):
             return None if value is None else float(value)
-        self.wrong(name, f"must be a number of seconds above 0, not {_shown(value)}")
+        self.wrong(name, f"must be a number of seconds above 0, not {shown(value)}")
         return None
 
     def _time(self, given: dict[Any, Any], name: str) -> float | None:
         value = given.get(name)
         if value is None:
             return None
-        if isinstance(value, str) or _number(value):
+        if isinstance(value, str) or is_number(value):
             with suppress(ValueError):
                 return moment(value)
-        self.wrong(name, f"must be a time such as 2026-01-31T22:00:00Z, or seconds since 1970, not {_shown(value)}")
+        self.wrong(name, f"must be a time such as 2026-01-31T22:00:00Z, or seconds since 1970, not {shown(value)}")
         return None
 
     def look_at_files(self) -> None:
@@ -310,17 +328,18 @@ class _Entry:
         name = os.path.basename(path)
         return Source(os.fsencode(path), os.fsencode(name), found.st_size, found.st_mtime_ns)
 
-    def submission(self) -> Submission:
-        """The job; there are no problems. Its first file is its source, which is called by the job's key."""
+    def submissions(self) -> tuple[Submission, ...]:
+        """The job, behind those that fetch its inputs; there are no problems.
+
+        Its first file is its source, which is called by the job's key.
+        """
         inputs = [given for given in self.inputs if not isinstance(given, str)]
         first = next((given for given in inputs if isinstance(given, Source)), None)
         if first is not None:
             inputs.remove(first)
-        called = self.key.encode("utf-8", "surrogateescape")
-        source = Source(b"", called, 0, 0) if first is None else replace(first, relative=called)
         job = Job(
             id=self.id,
-            source=source,
+            source=replace(first or Source(b"", b"", 0, 0), relative=self.key.encode("utf-8", "surrogateescape")),
             output=b"",
             params_fingerprint=hashlib.sha256(self.params.encode("ascii")).hexdigest(),
             cost=Cost(0.0, 0, 0),
@@ -328,21 +347,7 @@ class _Entry:
             inputs=tuple(inputs),
             **self.rest,
         )
-        return Submission(job, self.params)
-
-
-def is_too_deep(value: object, most: int = MAX_NESTED) -> bool:
-    """Whether JSON holds values within values at more than so many levels."""
-    level = [value]
-    while level and most >= 0:
-        level = [
-            item
-            for one in level
-            if isinstance(one, Mapping | list | tuple)
-            for item in (one.values() if isinstance(one, Mapping) else one)
-        ]
-        most -= 1
-    return bool(level)
+        return (*self.remote, Submission(job, self.params))
 
 
 def _look_at_files(entries: Sequence[_Entry]) -> None:
@@ -381,22 +386,8 @@ def _problems_between(
     return problems
 
 
-def _number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def _is_key(value: object) -> TypeGuard[str]:
-    return _is_text(value) and 0 < len(value) <= MAX_KEY_CHARACTERS
-
-
-def _is_text(value: object) -> TypeGuard[str]:
-    if not isinstance(value, str) or "\0" in value:
-        return False
-    try:
-        value.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        return False
-    return True
+    return is_text(value) and 0 < len(value) <= MAX_KEY_CHARACTERS
 
 
 @cache
@@ -406,12 +397,3 @@ def _unknown_task(name: str, to_programs: bool) -> str | None:
     except UsageError as error:
         return str(error)
     return None
-
-
-def _shown(value: object) -> str:
-    """A value as a document would have it, shortened."""
-    try:
-        text = json.dumps(value)
-    except (TypeError, ValueError, RecursionError):
-        text = f"a {type(value).__name__}"
-    return one_line(text if len(text) <= 60 else text[:57] + "...")

@@ -16,7 +16,7 @@ from multiprocessing.connection import wait
 from typing import Any
 
 from pyprocessor.errors import FailureKind, JobError
-from pyprocessor.intake.details import check_products, features_of
+from pyprocessor.intake.details import check_products, features_of, name_of
 from pyprocessor.intake.inspector_client import InspectorClient
 from pyprocessor.intake.messages import Inspected, InspectJob
 from pyprocessor.journal.rows import JobRow
@@ -145,9 +145,8 @@ def _planned(
         raise JobError(answer.failure, answer.reason)
     inputs = tuple(_file(each, made, output) for each in given.job.all_inputs)
     found: Any = json.loads(answer.found) if answer is not None else _NotKnownYet() if inputs else None
-    name = given.job.source.relative
     try:
-        plan: Any = task(given.job.task).plan(json.loads(given.params), inputs, found, name)
+        plan: Any = task(given.job.task).plan(json.loads(given.params), inputs, found, name_of(given.job))
     except JobError:
         if answer is None and inputs:
             return None
@@ -156,7 +155,7 @@ def _planned(
         return None
     if not isinstance(plan, Plan):
         return None
-    check_products(plan)
+    check_products(plan, intermediate=given.job.is_fetch)
     return plan
 
 

@@ -72,6 +72,8 @@ class QueuedJob:
     division: Division = WHOLE
     asking: Asking | None = None
     """Of a job that is done by a back end."""
+    is_fetch: bool = False
+    """Whether it fetches an input, which takes room on the disk until it is read."""
 
     @classmethod
     def of(
@@ -102,6 +104,7 @@ class QueuedJob:
             division=division,
             asking=asking,
             rank=rank,
+            is_fetch=job.is_fetch and bool(job.output),
         )
 
     @property

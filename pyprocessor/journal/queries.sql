@@ -115,7 +115,7 @@ SELECT * FROM jobs WHERE relative = :name ORDER BY seq LIMIT :most
 SELECT * FROM jobs WHERE parent = :id AND parent <> '' ORDER BY seq
 
 -- name: any_child
-SELECT 1 FROM jobs WHERE parent <> '' LIMIT 1
+SELECT 1 FROM jobs WHERE origin = 'child' LIMIT 1
 
 -- name: parents
 SELECT id, parent FROM jobs WHERE parent <> ''
@@ -179,8 +179,11 @@ INSERT OR IGNORE INTO params (fingerprint, document) VALUES (:fingerprint, :docu
 
 -- ------------------------------------------------------------------ dependencies
 
+-- What others had made for themselves they wait for however it ends: then they know why.
 -- name: insert_dependency
-INSERT OR REPLACE INTO dependencies (job_id, needs, any_end) VALUES (:id, :needs, :any_end)
+INSERT OR REPLACE INTO dependencies (job_id, needs, any_end) VALUES (
+    :id, :needs, :any_end OR EXISTS (SELECT 1 FROM jobs WHERE id = :needs AND origin = 'child')
+)
 
 -- What a job waits for by what was submitted; with `all` also its children, of which others are made then.
 -- name: clear_dependencies
@@ -199,6 +202,9 @@ WHERE dependencies.needs = :id ORDER BY jobs.seq LIMIT :most
 
 -- name: is_needed
 SELECT 1 FROM dependencies WHERE needs = :id LIMIT 1
+
+-- name: dependent_states
+SELECT DISTINCT jobs.state FROM dependencies JOIN jobs ON jobs.id = dependencies.job_id WHERE dependencies.needs = :id
 
 -- name: lacks
 SELECT 1 FROM dependencies AS other LEFT JOIN jobs AS needed ON needed.id = other.needs

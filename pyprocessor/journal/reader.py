@@ -27,6 +27,7 @@ from pyprocessor.models import BackendState, JobState, ProcessIdentity, Profile,
 from pyprocessor.models.products import Intent
 
 Record = TypeVar("Record")
+_DONE = frozenset({JobState.SUCCEEDED, JobState.KEPT_SOURCE, JobState.SKIPPED})
 _BEGINS_AN_ID = re.compile("[0-9a-f]{1,32}")
 
 
@@ -184,8 +185,16 @@ class JournalReader:
         """The jobs that a job made."""
         return self._all(JobRow, "children", id=job_id)
 
+    def dependent_states(self, job_id: str) -> frozenset[JobState]:
+        """The states of the jobs that wait for a job, or waited for it."""
+        return frozenset(JobState(found) for (found,) in self._database.rows("dependent_states", {"id": job_id}))
+
+    def is_wanted(self, job_id: str) -> bool:
+        """Whether any job that reads what this one fetched is not done; one that failed may be tried again."""
+        return not self.dependent_states(job_id) <= _DONE
+
     def has_children(self) -> bool:
-        """Whether there is any job that another one made."""
+        """Whether there is any job that was made for another."""
         return bool(self._database.rows("any_child", {}))
 
     def parents(self) -> dict[str, str]:

@@ -145,6 +145,11 @@ class JobRow:
         return self.job.products if self.output or self.companions else ()
 
     @property
+    def is_fetch(self) -> bool:
+        """As of its `Job`."""
+        return self.origin is Origin.CHILD and not self.parent
+
+    @property
     def final(self) -> bool:
         return self.state in FINAL_STATES
 

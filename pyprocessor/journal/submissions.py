@@ -11,7 +11,7 @@ from pyprocessor.journal.rows import inputs_from, inputs_text
 from pyprocessor.journal.waiting import Submission
 from pyprocessor.models import Cost, Job, Origin
 
-_FIELDS = [one for one in fields(Job) if one.name not in ("media", "cost", "origin", "parent", "output_is_folder")]
+_FIELDS = [one for one in fields(Job) if one.name not in ("media", "cost", "parent", "output_is_folder")]
 """What of a job is known before anybody has looked at its inputs."""
 _HINTS = get_type_hints(Job) | {"inputs": str}
 _Sent: Any = make_dataclass(
@@ -29,9 +29,11 @@ def submissions_text(submissions: Sequence[Submission]) -> str:
 def submissions_from(text: str) -> tuple[Submission, ...]:
     """The jobs again. Raises ValueError where the text does not describe any."""
     try:
+        sent_jobs = decode(_SENT_JOBS, text)
+        if any(sent.origin is Origin.FOLDER for sent in sent_jobs):
+            raise ValueError("a folder's file is no job that is submitted")
         return tuple(
-            Submission(Job(**_values(sent, inputs_from), cost=Cost(0.0, 0, 0), origin=Origin.SUBMITTED), sent.params)
-            for sent in decode(_SENT_JOBS, text)
+            Submission(Job(**_values(sent, inputs_from), cost=Cost(0.0, 0, 0)), sent.params) for sent in sent_jobs
         )
     except (TypeError, LookupError, AttributeError) as error:
         raise ValueError("the inputs of a job are not understood") from error

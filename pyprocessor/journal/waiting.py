@@ -165,8 +165,8 @@ class WaitingJobs(JournalWriter):
             taken: dict[str, None] = {}
             for found in order:
                 reads = {given.job_id for given in jobs[found].inputs if isinstance(given, ProductOf)}
-                if self._take_in(jobs[found], again=found in again or not reads.isdisjoint(taken)):
-                    taken[found] = None
+                reads -= {needed for needed in reads if needed in jobs and jobs[needed].is_fetch}
+                taken |= dict.fromkeys(self._take_in(jobs[found], again=found in again or not reads.isdisjoint(taken)))
             if any(self._database.rows("waits_in_vain", {"id": found}) for found in taken if edges[found]):
                 self._cancel_hopeless()
             return tuple(taken)
@@ -201,13 +201,15 @@ class WaitingJobs(JournalWriter):
         row = self.job(job_id)
         return row.name if row is not None else job_id
 
-    def _take_in(self, job: Job, *, again: bool) -> bool:
+    def _take_in(self, job: Job, *, again: bool) -> list[str]:
+        """Take in a job where it is to be done; returns the ids of those that are, with what fetches its inputs."""
         known = self.job(job.id)
         if known is None and not job.products:
             self._enter("insert_job", job)
+            fetched = self._fetch_again(self._gone(job.needs))
             if job.needs:
                 self.wait_for(job.id, job.needs)
-            return True
+            return [*fetched, job.id]
         same = (
             known is not None
             and known.change(job.source, job.params_fingerprint) is None
@@ -215,18 +217,29 @@ class WaitingJobs(JournalWriter):
         )
         if known is not None and same:
             # Children are only taken in again where all that they are made for begins anew: what they left is gone.
-            if known.state in IN_HAND or (known.final and job.origin is not Origin.CHILD and not again):
-                return False
+            stays = known.final and (job.origin is not Origin.CHILD or job.is_fetch) and not again
+            if known.state in IN_HAND or stays or (job.is_fetch and known.priority <= job.priority):
+                return []
         elif known is not None and (
             known.state in IN_HAND or any(child.state in IN_HAND for child in self.children(job.id))
         ):
             raise UsageError(f"{known.name} is being worked on as it was; submit it again when that is over.")
+        fetched = self._fetch_again(self._gone(job.needs))
         if self.plan(job, media_seconds=None) is None:
             raise UsageError(f"{display(job.source.relative)}: {self.taken(job)}")
         self._write("clear_dependencies", id=job.id, all=not same or (known is not None and known.final))
         if job.needs or (known is not None and known.state is JobState.WAITING):
             self.wait_for(job.id, job.needs)
-        return True
+        return [*fetched, job.id]
+
+    def _gone(self, needs: Iterable[str]) -> list[JobRow]:
+        """Inputs of a job that were not fetched, or are gone since all that read them were done."""
+        fetches = (row for row in filter(None, map(self.job, needs)) if row.is_fetch and row.final)
+        return [row for row in fetches if row.state is not JobState.SUCCEEDED or not self.is_wanted(row.id)]
+
+    def _fetch_again(self, gone: Iterable[JobRow]) -> list[str]:
+        """Have inputs fetched again; returns the ids of the jobs that do."""
+        return [row.id for row in gone if self.plan(row.job, media_seconds=None, forgive=True) is not None]
 
     def taken(self, job: Job) -> str:
         """A sentence about the name that another job has, for which `plan` refused this one."""
@@ -244,13 +257,14 @@ class WaitingJobs(JournalWriter):
     def retry(self, job_id: str, *, forgive: bool = True) -> bool:
         """Do a job again that ended without success; with `forgive` also the runs in which it failed are forgotten."""
         with self.transaction():
+            gone = self._gone(needs := self.needs(job_id))
             if not self._hit("retry_job", id=job_id, forgive=forgive):
                 return False
             self._reset_dependents(job_id)
-            needs = self.needs(job_id)
             for child in self.children(job_id):
                 if child.id in needs:
                     self.retry(child.id, forgive=forgive)
+            self._fetch_again(gone)
             if self._database.rows("lacks", {"id": job_id}):
                 self._write("hold_job", id=job_id)
                 self._cancel_hopeless()

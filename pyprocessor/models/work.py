@@ -177,7 +177,7 @@ class Origin(StrEnum):
     SUBMITTED = "submitted"
     """A program or a file of jobs."""
     CHILD = "child"
-    """Another job made it, and waits for it."""
+    """Another job made it, its `parent`, and waits for it; or it fetches an input of jobs that were submitted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +251,11 @@ class Job:
     not_before: float | None = None
     """In seconds since the epoch, as the deadline, by which it has to begin."""
     deadline: float | None = None
+
+    @property
+    def is_fetch(self) -> bool:
+        """Whether it fetches an input, for all jobs that read that."""
+        return self.origin is Origin.CHILD and not self.parent
 
     @property
     def products(self) -> tuple[Product, ...]:

@@ -8,6 +8,7 @@ from pyprocessor.costs.model import FILE_SECONDS, CostClass
 from pyprocessor.jobs.priorities import UNRANKED
 from pyprocessor.jobs.queued_job import Kind, QueuedJob
 from pyprocessor.models import BatchSettings
+from pyprocessor.models.wording import memory_size
 from pyprocessor.plan import resources
 from pyprocessor.plan.packing import MIN_BATCH_SECONDS
 from pyprocessor.plan.queue import ReadyQueue
@@ -16,6 +17,8 @@ MOST_WAITING = 64
 """Jobs that mostly wait, at once in a run: each may be a connection or a process of its own."""
 AHEAD_SECONDS = 0.5
 """Work that a slot has for a turn of the engine's loop that takes long."""
+MOST_FETCHED = MOST_WAITING
+"""Inputs that are being fetched, or lie there and nobody has begun to read them."""
 MOST_AHEAD = 256
 LEAST_AHEAD = 2
 """One that runs and the next."""
@@ -94,6 +97,18 @@ def more_of_its_kind(
         ready.take(among=[job.job_id])
         taken.append(job)
     return taken
+
+
+def fetched_enough(files: int, total_bytes: int, left_bytes: int) -> str:
+    """Why no input is fetched now, as the end of a sentence; empty where one may be.
+
+    So many `files` are being fetched or lie there unread, of so many bytes in all, and the disk has so many left.
+    """
+    if files >= MOST_FETCHED:
+        return f"{files} other inputs are being fetched or wait to be read, as many as may"
+    if total_bytes > left_bytes:
+        return f"inputs that wait to be read take {memory_size(total_bytes)}, more than the disk has left"
+    return ""
 
 
 def next_of_those_that_wait(

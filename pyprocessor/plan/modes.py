@@ -109,6 +109,8 @@ def in_order(settings: BatchSettings) -> bool:
 
 def rank(settings: BatchSettings, job: Job, place: int) -> Rank:
     """Where a job stands among those of its priority; it was the `place`th to be found."""
+    if job.is_fetch:
+        return float(place), ()  # nobody knows yet which of their readers is the longest
     if not in_order(settings):
         return UNRANKED
     if job.origin is Origin.CHILD:

@@ -25,9 +25,9 @@ from pyprocessor.plan.tenants import TenantOrder, Tenants
 
 _NOTICEABLE = 1.01
 """Factors that all moved by less than this factor stay as they are."""
-_Bucket = tuple[CostClass, int, int, tuple[tuple[str, int], ...], tuple[Backend, ...]]
-"""Jobs of one class whose memory differs by less than a quarter, in prior and floor, and so with any factors, and that
-hold the same resources and have the same back ends: if the first does not fit, neither do the others."""
+_Bucket = tuple[CostClass, int, int, tuple[tuple[str, int], ...], tuple[Backend, ...], bool]
+"""Jobs of one class whose memory differs by less than a quarter, in prior and floor, and so with any factors, that hold
+the same resources, have the same back ends, and all fetch inputs or none: if the first does not fit, no other does."""
 
 
 class _Item(NamedTuple):
@@ -156,8 +156,8 @@ class ReadyQueue:
     def first(self, fits: Callable[[QueuedJob], bool] | None = None) -> QueuedJob | None:
         """The job that is next among those that fit and whose tenants may have more; it stays.
 
-        Whether jobs of a class fit must depend on their memory, resources and back ends, or leave out the shorter of
-        them: a bucket whose first job does not fit is passed as a whole.
+        Whether jobs of a class fit must depend on what its buckets have in common, or leave out the shorter of them: a
+        bucket whose first job does not fit is passed as a whole.
         """
         for place in self.order:
             fitting = (job for job in self._heads(self._heaps[place]) if fits is None or fits(job))
@@ -384,7 +384,8 @@ def _order(job: QueuedJob) -> tuple[Rank, float, str]:
 
 def _bucket(job: QueuedJob) -> _Bucket:
     memory, floor = _memory_step(math.ceil(job.prior_memory_bytes)), _memory_step(job.memory_floor_bytes)
-    return job.cost_class, memory, floor, job.resources, job.asking.backends if job.asking is not None else ()
+    backends = job.asking.backends if job.asking is not None else ()
+    return job.cost_class, memory, floor, job.resources, backends, job.is_fetch
 
 
 def _memory_step(memory_bytes: int) -> int:

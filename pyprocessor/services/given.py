@@ -10,7 +10,7 @@ from typing import Any
 
 from pyprocessor.errors import UsageError
 from pyprocessor.intake.paths import AnyPath, output_folder
-from pyprocessor.intake.submission import MAX_NESTED, is_too_deep
+from pyprocessor.models.plain_values import MAX_NESTED, is_too_deep
 from pyprocessor.services.chunking import bytes_of
 from pyprocessor.services.running import MOST_REQUEST_BYTES, result_of
 from pyprocessor.taskqueue.creating import check_seconds, check_whole

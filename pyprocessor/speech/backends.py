@@ -77,6 +77,12 @@ class BackendParams:
         return " ".join((self.backend, self.used_model, *([self.device] if self.backend == WHISPER else ())))
 
     @property
+    def model_to_fetch(self) -> str:
+        """The name of a model that is fetched where it is not on this machine; empty where none is."""
+        wanted = self.backend == WHISPER and self.allow_download and whisper_backend.is_name(self.used_model)
+        return self.used_model if wanted else ""
+
+    @property
     def limits(self) -> Backend:
         """What the engine has to know of it."""
         return Backend(self.known_as, self.per_minute, self.burst)

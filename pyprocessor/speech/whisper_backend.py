@@ -5,6 +5,7 @@ Windows are decoded without the text before them, since models that are given it
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -62,11 +63,11 @@ def transcribe(
 ) -> dict[str, int]:
     """Transcribe a WAV of 16 kHz, mono, 16 bits, and write segments to `output` as JSON.
 
-    `model` is a folder, or a name; one that is not on this machine is fetched only where `allow_download` says so.
+    `model` is a folder, or a name; `allow_download` says that one which is not on this machine was to be fetched.
     Raises JobError where faster-whisper or the model is not there, or the model does not know the language.
     """
     numpy, whisper = _libraries()
-    loaded = loaded_model(model, device, COMPUTE_TYPE, threads, allow_download)
+    loaded = loaded_model(model, device, COMPUTE_TYPE, threads, was_to_be_fetched=allow_download)
     with wave.open(audio, "rb") as file:
         samples = numpy.frombuffer(file.readframes(file.getnframes()), "<i2").astype("float32") / 32768
     speech, maybe = (_speech(whisper, samples, threshold) for threshold in (SURELY_SPEECH, MAYBE_SPEECH))
@@ -95,7 +96,7 @@ def model_bytes(model: str) -> int:
 
     Raises JobError where the folder holds no model, or the name is none.
     """
-    if os.path.isdir(model) or model.startswith((os.sep, ".", "~")) or model.count(os.sep) > 1:
+    if _is_folder(model):
         missing = [name for name in _FILES if not os.path.isfile(os.path.join(model, name))]
         if missing:
             text = f"{model} is no folder of a model for faster-whisper: it lacks {', '.join(missing)}"
@@ -124,7 +125,7 @@ def _libraries() -> tuple[Any, Any]:
 
 
 @lru_cache(maxsize=1)
-def loaded_model(model: str, device: str, compute_type: str, threads: int, allow_download: bool) -> Any:
+def loaded_model(model: str, device: str, compute_type: str, threads: int, *, was_to_be_fetched: bool = False) -> Any:
     """The model, of which a process holds one."""
     _, whisper = _libraries()
     model_bytes(model)
@@ -134,17 +135,52 @@ def loaded_model(model: str, device: str, compute_type: str, threads: int, allow
             device=device,
             compute_type=compute_type,
             cpu_threads=threads,
-            local_files_only=not allow_download,
+            local_files_only=True,
         )
     except (ValueError, RuntimeError, OSError) as error:
+        kind, text = FailureKind.BAD_INPUT, f"The model {model!r} is not on this machine"
         if os.path.isdir(model):
             text = f"The model in {model} cannot be loaded: {_sentence(error)}"
-        elif allow_download:
-            text = f"The model {model!r} cannot be fetched from the Hugging Face hub: {_sentence(error)}"
+        elif was_to_be_fetched:
+            kind, text = FailureKind.UNAVAILABLE, f"{text} and could not be fetched; a later run tries again."
         else:
-            text = f"The model {model!r} is not on this machine; give the folder of one, or allow_download: true to"
-            text += " fetch it from the Hugging Face hub."
-        raise JobError(FailureKind.BAD_INPUT, text) from error
+            text += "; give the folder of one, or allow_download: true to fetch it from the Hugging Face hub."
+        raise JobError(kind, text) from error
+
+
+def is_name(model: str) -> bool:
+    """Whether it names a model that can be fetched, and no folder."""
+    return not _is_folder(model) and _NAME.fullmatch(model) is not None
+
+
+def fetch_model(model: str) -> dict[str, bool]:
+    """Fetch a model from the Hugging Face hub, unless it is on this machine; goes on where it was broken off.
+
+    Returns whether a server was asked. Raises JobError.
+    """
+    _, whisper = _libraries()
+    if "/" not in model and model not in whisper.available_models():
+        raise JobError(FailureKind.BAD_INPUT, f"{model!r} is none of the models that faster-whisper knows by name.")
+    with contextlib.suppress(ValueError, OSError):  # it is not here
+        if _is_whole(whisper.download_model(model, local_files_only=True)):
+            return {"fetched": False}
+    try:
+        whole = _is_whole(whisper.download_model(model))
+    except (ValueError, RuntimeError, OSError) as error:
+        text = f"The model {model!r} cannot be fetched from the Hugging Face hub: {_sentence(error)}"
+        raise JobError(FailureKind.UNAVAILABLE, text) from error
+    if not whole:
+        text = f"What the Hugging Face hub has as {model!r} is no model for faster-whisper."
+        raise JobError(FailureKind.BAD_INPUT, text)
+    return {"fetched": True}
+
+
+def _is_whole(folder: str) -> bool:
+    return all(os.path.isfile(os.path.join(folder, name)) for name in _FILES)
+
+
+def _is_folder(model: str) -> bool:
+    return os.path.isdir(model) or model.startswith((os.sep, ".", "~")) or model.count(os.sep) > 1
 
 
 def _speech(whisper: Any, samples: Any, threshold: float) -> list[Stretch]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from pyprocessor.errors import UsageError
+from pyprocessor.intake.remote_inputs import asked_for
 from pyprocessor.intake.submission import one_submission
+from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import JobRow
 from pyprocessor.journal.waiting import Submission
-from pyprocessor.models import JobState, ProductOf
+from pyprocessor.models import JobInput, JobState, ProductOf
 from pyprocessor.models.products import MAIN
 from pyprocessor.tasks.registry import task
 
@@ -27,8 +30,11 @@ def names_files(data: Mapping[str, Any]) -> bool:
 
 def submission_of(
     task_type: str, data: Mapping[str, Any], queue: str, after: tuple[str, ...], **others: object
-) -> Submission:
-    """The job of a task; `others` are further fields of a job. Raises UsageError, a line for each that is wrong."""
+) -> tuple[Submission, ...]:
+    """The job of a task, behind those that fetch its inputs; `others` are further fields of a job.
+
+    Raises UsageError, a line for each that is wrong.
+    """
     if not isinstance(data, Mapping):
         raise UsageError(f"`data` must be a mapping, not {type(data).__name__}.")
     params = {name: value for name, value in data.items() if name not in (FILE, FILES)}
@@ -64,10 +70,13 @@ class Names:
         # As hashes, since there may be many: two that happen to be equal give a longer name.
         self._taken = {hash(one) for one in taken}
 
-    def named(self, given: Submission, known: Known) -> Submission:
-        """The job called by its first file without the extension, or as the task whose product it reads, or its key."""
+    def named(self, given: Submission, known: Known, fetched: Sequence[Submission] = ()) -> Submission:
+        """The job called by its first file, here or `fetched`, without the extension, or as the task whose product it
+        reads, or by its key.
+        """
         job = given.job
-        name = os.path.splitext(os.path.basename(job.source.path))[0]
+        file = next((one.job.source.relative for one in fetched[:1] if job.inputs[0] == ProductOf(one.job.id)), b"")
+        name = os.path.splitext(os.path.basename(job.source.path or file))[0]
         if not name:
             maker = next((one.job_id for one in job.inputs if isinstance(one, ProductOf)), None)
             made_by = known(maker) if maker is not None else None
@@ -81,17 +90,28 @@ class Names:
         return replace(given, job=replace(job, source=replace(job.source, relative=name)))
 
 
-def data_of(row: JobRow, params: Mapping[str, Any]) -> dict[str, Any]:
+def data_of(row: JobRow, journal: JournalReader) -> dict[str, Any]:
     """The data that a task was added with."""
-    inputs = [
-        {"task": given.job_id, "role": given.role or MAIN} if isinstance(given, ProductOf) else os.fsdecode(given.path)
-        for given in row.job.all_inputs
-    ]
+    inputs = [_input_of(given, journal) for given in row.job.all_inputs]
     files: dict[str, Any] = {FILE: inputs[0]} if len(inputs) == 1 else {FILES: inputs} if inputs else {}
-    return {**files, **params}
+    return {**files, **_params(row, journal)}
 
 
 def begins_anew(row: JobRow) -> bool:
     """Whether a task that is added once more is to be done again: it failed, or was cancelled itself."""
     done = row.already_right or row.state in (JobState.SUCCEEDED, JobState.KEPT_SOURCE)
     return row.final and not done and not (row.state is JobState.CANCELLED and row.cancelled_for)
+
+
+def _input_of(given: JobInput, journal: JournalReader) -> object:
+    if not isinstance(given, ProductOf):
+        return os.fsdecode(given.path)
+    maker = journal.job(given.job_id)
+    if maker is not None and maker.is_fetch:
+        return asked_for(_params(maker, journal))
+    return {"task": given.job_id, "role": given.role or MAIN}
+
+
+def _params(row: JobRow, journal: JournalReader) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(journal.params(row.params_fingerprint) or "{}")
+    return found

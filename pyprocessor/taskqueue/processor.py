@@ -115,35 +115,37 @@ class BatchProcessor:
         others |= {"tenant": tenant, "metadata": metadata, "timeout": timeout, "deadline": deadline}
         needs = (after,) if isinstance(after, str) else tuple(after)
         make = partial(submission_of, task_type, data, self._name, needs, **others)
-        given = await asyncio.to_thread(make) if isinstance(data, Mapping) and names_files(data) else make()
+        jobs = await asyncio.to_thread(make) if isinstance(data, Mapping) and names_files(data) else make()
         while not (
-            self._take_in(given, keyed) if (own := self._own) is None else await self._hand_over(given, keyed, own)
+            self._take_in(*jobs, keyed=keyed)
+            if (own := self._own) is None
+            else await self._hand_over(own, *jobs, keyed=keyed)
         ):
             await asyncio.sleep(0)
         self._added += 1
-        return given.job.id
+        return jobs[-1].job.id
 
-    def _take_in(self, given: Submission, keyed: bool) -> bool:
-        """Write a task to the journal while no run is on."""
+    def _take_in(self, *jobs: Submission, keyed: bool) -> bool:
+        """Write a task, behind the jobs that fetch its inputs, to the journal while no run is on."""
         self._begin_anew()
         if self._journal is None:
             self._journal = self._opened.enter_context(change_without_run(self._output, _log.warning))
         journal = self._journal
-        given = self._named(given, journal)
+        *fetched, given = self._named(jobs, journal)
         if not keyed or journal.job(given.job.id) is None:
             tenants.refuse([given.job.tenant], self._profile.batch, journal.waiting_of)
         if not keyed and not given.job.after:
-            journal.submit([given])
+            journal.submit([*fetched, given])
             return True
         with journal.transaction():
             before = journal.job(given.job.id)
-            journal.submit([given])
+            journal.submit([*fetched, given])
             if before is not None and begins_anew(before):
                 journal.retry(given.job.id)
             self._settled(before, journal.job(given.job.id) if before is not None or given.job.after else None)
         return True
 
-    async def _hand_over(self, given: Submission, keyed: bool, own: OwnRequests) -> bool:
+    async def _hand_over(self, own: OwnRequests, *jobs: Submission, keyed: bool) -> bool:
         """Hand a task to the run that is on; False where that has just ended."""
         assert self._gate is not None
         async with self._gate:
@@ -152,13 +154,13 @@ class BatchProcessor:
             )
             self._asking += 1
         self._follower.feed.keep_open()
-        before: JobRow | None = None
+        before, given = None, jobs[-1]
         try:
             if keyed or given.job.all_inputs:
                 with JournalReader.read_only(self._folder) as journal:
-                    given = self._named(given, journal)
-                    before = journal.job(given.job.id)
-            requests = [Request(Verb.SUBMIT, submissions=(given,))]
+                    jobs = self._named(jobs, journal)
+                    before, given = journal.job(given.job.id), jobs[-1]
+            requests = [Request(Verb.SUBMIT, submissions=jobs)]
             if before is not None and begins_anew(before):
                 requests.append(Request(Verb.RETRY, jobs=(given.job.id,)))
             for request in requests:
@@ -176,12 +178,13 @@ class BatchProcessor:
             self._follower.feed.keep_open()
         return True
 
-    def _named(self, given: Submission, known: JournalReader) -> Submission:
+    def _named(self, jobs: tuple[Submission, ...], known: JournalReader) -> tuple[Submission, ...]:
+        *fetched, given = jobs
         if not given.job.all_inputs:
-            return given  # it is called by its key
+            return jobs  # it is called by its key
         if self._names is None:
             self._names = Names(known.names())
-        return self._names.named(given, known.job)
+        return (*fetched, self._names.named(given, known.job, fetched))
 
     def _settled(self, before: JobRow | None, row: JobRow | None) -> None:
         """Count a task that had ended before it was added, or can never begin."""
@@ -372,10 +375,9 @@ class BatchProcessor:
         return len(ended) > place or self._over
 
     def _outcome(self, row: JobRow, journal: JournalReader) -> TaskOutcome:
-        params = json.loads(journal.params(row.params_fingerprint) or "{}")
         own = row.max_retries
         retries = own if own is not None else self._profile.errors.max_retries
-        task = BatchTask(row.id, row.task, data_of(row, params), row.priority, retries, row.retries_charged)
+        task = BatchTask(row.id, row.task, data_of(row, journal), row.priority, retries, row.retries_charged)
         made = row.products if row.state in SUCCEEDED else ()
         return TaskOutcome(
             task=task,

@@ -172,7 +172,8 @@ class Task(Protocol):
 
     It may also have `summary`, `takes`, `inputs`, `extensions`, `except_endings`, `products_of` and `reusable`, see
     docs/api.md, and a method `whole`: it returns the params with what they name, such as a profile, in its place, when
-    a job is submitted.
+    a job is submitted; and `fetches`: it yields task and params of jobs that fetch what it needs besides its inputs,
+    each once for all jobs that wait for it.
     """
 
     name: str

@@ -27,6 +27,7 @@ _OURS = {
     "download": "download:Download",
     "verify": "check_media:Verify",
     "youtube": "youtube:Youtube",
+    "fetch-model": "transcribe:FetchModel",
     "film-part": "parts:FilmPart",
     "sound-part": "parts:SoundPart",
     "enhance": "enhance:Enhance",
@@ -35,7 +36,7 @@ _OURS = {
     "transcribe": "transcribe:Transcribe",
 }
 """Our tasks, each a class in a module of this room, imported when it is asked for."""
-OF_OTHERS = frozenset({"film-part", "sound-part", "process-chunk"})
+OF_OTHERS = frozenset({"fetch-model", "film-part", "sound-part", "process-chunk"})
 """Tasks that other jobs and commands make use of, and nobody submits."""
 OF_PROGRAMS = frozenset({"answer-requests"})
 """Tasks that only our own code adds to a queue: their params name paths and functions, which no file of jobs may do."""
@@ -106,6 +107,12 @@ def problems(name: str, params: Mapping[str, Any], inputs: int) -> Iterator[str]
     if inputs < least or (most is not None and inputs > most):
         wanted = f"{least} or more" if most is None else str(least) if least == most else f"{least} to {most}"
         yield f"`inputs`: the task {name} takes {wanted}, and {inputs} {'is' if inputs == 1 else 'are'} given."
+
+
+def fetches(name: str, params: Mapping[str, Any]) -> tuple[tuple[str, Mapping[str, Any]], ...]:
+    """Return the jobs, as task and params, that fetch what a job of a known task needs besides its inputs."""
+    found = getattr(task(name), "fetches", None)
+    return () if found is None else tuple(found(params))
 
 
 def whole_params(name: str, params: Mapping[str, Any]) -> Mapping[str, Any]:

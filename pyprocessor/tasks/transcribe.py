@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Literal
@@ -13,7 +13,7 @@ from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.ffmpeg.damage import NO_DAMAGE
 from pyprocessor.ffmpeg.diagnosis import check
 from pyprocessor.ffmpeg.run import Finished
-from pyprocessor.models import MAIN, CostFeatures, InputLimits, MediaInfo, Product, Source
+from pyprocessor.models import MAIN, Cost, CostFeatures, InputLimits, MediaInfo, Product, Source
 from pyprocessor.models.wording import duration
 from pyprocessor.publish.kept import KeptAnswers
 from pyprocessor.recipes.speech import check_sound, raw_sound
@@ -24,6 +24,7 @@ from pyprocessor.speech.subtitles import cues, srt, vtt
 from pyprocessor.speech.transcript_files import REFERENCE_ENDING
 from pyprocessor.speech.transcripts import Transcript, merged, transcript
 from pyprocessor.speech.wav import stands_at, write_wav
+from pyprocessor.speech.whisper_backend import model_bytes
 from pyprocessor.tasks.base import Call, Done, Ffmpeg, Made, Plan, Returned, Step, Steps, Work
 from pyprocessor.tasks.params import params_as
 from pyprocessor.tasks.side_files import removed_afterwards
@@ -33,6 +34,9 @@ LEAST_PIECE_SECONDS, MOST_PIECE_SECONDS = 30.0, 3 * 3600.0
 _MOST_TEXT = 4000
 """Characters of the text that the result has; all of it is in the products."""
 _MOST_REFERENCE_BYTES = 16 << 20
+_FETCHING_CPU_SECONDS, _FETCHING_MEMORY_BYTES = 5.0, 256 << 20
+_FETCHED_A_SECOND = 2e6
+"""Bytes of a model; four times as slow counts as stuck."""
 _UNKNOWN_SECONDS = 600.0
 """For how long a recording is taken that does not say so."""
 
@@ -80,6 +84,12 @@ class Transcribe:
     takes = TranscribeParams
     inputs = (1, 1)
     reusable = True
+
+    def fetches(self, params: Any) -> Iterator[tuple[str, dict[str, str]]]:
+        """What else is fetched before it: the models of its back ends."""
+        for choice in params_as(TranscribeParams, params).choices:
+            if choice.model_to_fetch:
+                yield FetchModel.name, {"model": choice.model_to_fetch}
 
     def inspect(self, inputs: tuple[Source, ...], params: Any, limits: InputLimits) -> Any:
         # Here, so that the engine, which asks for plans only, does without PyAV.
@@ -142,6 +152,34 @@ class Transcribe:
             "warnings": warnings,
         }
         return Done(products=tuple(_written(work, taken, whole, seconds)), result=result)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """The name of a model of faster-whisper."""
+
+    model: str
+
+
+class FetchModel:
+    """Has a model on this machine, for all transcriptions that are to use it."""
+
+    name = "fetch-model"
+    takes = Model
+    inputs = (0, 0)
+
+    def inspect(self, inputs: tuple[Source, ...], params: Any, limits: InputLimits) -> None:
+        """Nothing has to be known."""
+
+    def plan(self, params: Any, inputs: tuple[Source, ...], found: None, output: bytes) -> Plan:  # noqa: ARG002
+        size = model_bytes(params_as(Model, params).model)
+        cost = Cost(_FETCHING_CPU_SECONDS, _FETCHING_MEMORY_BYTES, 0, wait_seconds=60.0 + size / _FETCHED_A_SECOND)
+        return Plan(cost=CostFeatures(self.name, self.name, source_bytes=size, given=cost))
+
+    def run(self, work: Work) -> Steps:
+        arguments = {"model": params_as(Model, work.params).model}
+        returned: Returned = yield Call("pyprocessor.speech.whisper_backend:fetch_model", arguments)
+        return Done(result=returned.value)
 
 
 def _pieces(

@@ -335,6 +335,12 @@ def burn(seconds: float) -> None:
         pass
 
 
+def wait_for(path: str) -> None:
+    """Return once there is a file."""
+    while not os.path.exists(path):
+        time.sleep(0.02)
+
+
 def fail(text: str, forgiven: bool = False) -> None:
     """Raise."""
     raise ValueError(text)

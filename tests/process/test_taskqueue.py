@@ -333,7 +333,7 @@ def test_what_makes_no_sense_is_refused_at_once(tmp_path: Path) -> None:
             (("ask", calling()), {"timeout": 0}, "`timeout` must be a number of seconds above 0"),
             (("ask", calling()), {"metadata": {"a": []}}, "`metadata` must be a mapping"),
             (("ask", {"function": float("nan")}), {}, "`params` cannot be written as JSON"),
-            (("words", {"file_path": 5}), {}, '`file_path` takes paths and products such as {"task": ID}'),
+            (("words", {"file_path": 5}), {}, '`file_path` takes paths, URLs and products such as {"task": ID}'),
             (("ask", calling()), {"after": ["nobody"]}, "waits for a job that nobody knows: nobody"),
             (("words", {"file_path": tmp_path / "gone.txt"}), {}, "`file_path` names"),
             (("words", {"file_path": file, "file_paths": [file]}), {}, "give one of them"),

@@ -101,7 +101,7 @@ def test_what_is_about_one_tenant(output: Path, capsys: Captured) -> None:
     assert {one.get("name", one["text"]) for one in records} == {"bad.mov", "About bad.mov."}
     assert len(exported(output, capsys, "--tenant", "press", "--tenant", "studio")) == 4
     assert main(["audit", "--prove", "--output", str(output), "--tenant", "press"]) == ExitCode.USAGE
-    assert "leave out --tenant" in capsys.readouterr().err
+    assert "--since and --tenant" in capsys.readouterr().err
 
 
 def test_a_table_for_spreadsheets(output: Path, capsys: Captured) -> None:

@@ -164,7 +164,7 @@ def test_long_jobs_are_found_wherever_they_stand_in_an_order() -> None:
 def test_parts_of_a_job_go_before_other_jobs() -> None:
     """What has begun is brought to its end."""
     settings = BatchSettings(mode=Mode.STREAMING)
-    assert rank(settings, job(b"x", origin=Origin.CHILD), 9) < rank(settings, job(b"x"), 1)
+    assert rank(settings, replace(job(b"x", origin=Origin.CHILD), parent="film"), 9) < rank(settings, job(b"x"), 1)
 
 
 def test_enabled_and_the_mode_sequential_are_one_setting() -> None:

@@ -102,8 +102,11 @@ def test_the_same_key_is_the_same_job() -> None:
         ("inputs", "one.mov", 'must be a list, not "one.mov"'),
         ("inputs", ["missing.mov"], "missing.mov, which cannot be read: No such file or directory"),
         ("inputs", ["/"], "names /, which is no file"),
-        ("inputs", [{"role": "main"}], 'takes paths and products such as {"job": KEY}'),
-        ("inputs", [{"job": "a", "rol": "main"}], 'takes paths and products such as {"job": KEY}'),
+        ("inputs", [{"role": "main"}], 'takes paths, URLs and products such as {"job": KEY}'),
+        ("inputs", [{"job": "a", "rol": "main"}], 'takes paths, URLs and products such as {"job": KEY}'),
+        ("inputs", ["https://me:pw@host/x"], "cannot be downloaded: `url` holds the name of a user or a password"),
+        ("inputs", ["HTTP://"], "cannot be downloaded: `url` names no host"),
+        ("inputs", [{"url": "https://host/x", "job": "a"}], "cannot be downloaded"),
         ("after", "z", "must be a list of keys of other jobs"),
         ("after", [1], "must be a list of keys of other jobs"),
         ("priority", True, "must be a whole number, not true"),
@@ -124,6 +127,23 @@ def test_what_is_wrong_is_named(field: str, value: object, said: str) -> None:
     (line,) = [line for line in problems(a_job(key="b"), a_job(**{field: value})) if f"`{field}`" in line]
     assert line.startswith("Job 2")
     assert said in line
+
+
+def test_a_url_is_fetched_by_one_job_for_all_that_read_it() -> None:
+    """It comes before them, has the first one's priority and tenant, and a name that shows no query."""
+    url = "https://media.example/a%20talk.mp4?key=secret"
+    jobs = read(
+        a_job(key="b", inputs=[url, {"url": url, "name": "b.mp4"}], priority=3, tenant="films"),
+        a_job(key="c", inputs=[{"url": url}], priority=5),
+    )
+    one, other, b, c = (given.job for given in jobs)
+    assert [job.id for job in (one, other)] == [given.job_id for given in b.inputs if isinstance(given, ProductOf)]
+    assert c.inputs == (ProductOf(one.id),)
+    assert [job.source.relative for job in (one, other)] == [b"media.example/a talk.mp4", b"media.example/b.mp4"]
+    assert all(
+        job.is_fetch and (job.task, job.priority, job.tenant) == ("download", 3, "films") for job in (one, other)
+    )
+    assert submissions_from(submissions_text(jobs)) == jobs
 
 
 def test_all_that_is_wrong_is_said_at_once() -> None:

@@ -1,0 +1,67 @@
+"""Which inputs were fetched for jobs that have yet to begin, and what becomes of them?
+
+They lie in the folder of the state, each in one of its own, until all jobs that read them are done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from functools import cached_property
+
+from pyprocessor.engine.recovery import ID_LENGTH
+from pyprocessor.errors import PublishError
+from pyprocessor.intake.details import INTERMEDIATE
+from pyprocessor.jobs.queued_job import QueuedJob
+from pyprocessor.journal.journal import Journal
+from pyprocessor.journal.rows import JobRow
+from pyprocessor.models import FINAL_STATES, JobState, OutcomeKind
+from pyprocessor.publish.partials import discard
+
+_DONE = (OutcomeKind.SUCCEEDED, OutcomeKind.SKIPPED, OutcomeKind.KEPT_SOURCE)
+
+
+@dataclass(eq=False)
+class FetchedInputs:
+    """Those of one run."""
+
+    _journal: Journal
+    _output: bytes
+
+    @cached_property
+    def unread(self) -> dict[str, int]:
+        """By the job that fetched it: the bytes of an input that no job has begun to read and one is to."""
+        folder, unread = os.path.join(self._output, INTERMEDIATE), {}
+        for name in os.listdir(folder) if os.path.isdir(folder) else ():
+            row = self._journal.job(os.fsdecode(name[:ID_LENGTH]))
+            if row is None or row.produced is None or row.state is not JobState.SUCCEEDED or not row.is_fetch:
+                continue
+            if not self._journal.dependent_states(row.id) <= FINAL_STATES:
+                unread[row.id] = row.produced.size_bytes
+        return unread
+
+    def arrived(self, job: QueuedJob, size_bytes: int) -> None:
+        """Take note of what a job made, if that is an input of others that are still to be done."""
+        if job.is_fetch and not self._journal.dependent_states(job.job_id) <= FINAL_STATES:
+            self.unread[job.job_id] = size_bytes
+
+    def begun(self, job_id: str) -> None:
+        """Take note that a job begins to read, or never will."""
+        for fetch in self._needed_by(job_id) if self.unread else ():
+            self.unread.pop(fetch.id, None)
+
+    def ended(self, job_id: str, how: OutcomeKind) -> list[str]:
+        """Take note of the end of a job, and remove what nobody reads any more; returns what nobody waits for now."""
+        fetches = self._needed_by(job_id)
+        for fetch in fetches:
+            self.unread.pop(fetch.id, None)
+            if how in _DONE and not self._journal.is_wanted(fetch.id):
+                with contextlib.suppress(PublishError):  # it stays, and harms nothing
+                    discard(os.path.join(self._output, INTERMEDIATE, fetch.id.encode("ascii")))
+        to_come = (fetch.id for fetch in fetches if not fetch.final)
+        return [one for one in to_come if self._journal.dependent_states(one) <= FINAL_STATES]
+
+    def _needed_by(self, job_id: str) -> list[JobRow]:
+        rows = map(self._journal.job, self._journal.needs(job_id))
+        return [row for row in rows if row is not None and row.is_fetch]

@@ -1,0 +1,52 @@
+"""Is a value of a document the kind that is asked for, and how is it shown to who wrote it?"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import TypeGuard
+
+from pyprocessor.models.wording import one_line
+
+MAX_NESTED = 100
+"""Levels of values within values: some hundreds more, and they could not be sent to a process."""
+
+
+def is_number(value: object) -> bool:
+    """Whether it is a finite number, and not true or false."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def is_text(value: object) -> TypeGuard[str]:
+    """Whether it is a text that may stand in a file's name, in the journal and in a message."""
+    if not isinstance(value, str) or "\0" in value:
+        return False
+    try:
+        value.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def is_too_deep(value: object, most: int = MAX_NESTED) -> bool:
+    """Whether JSON holds values within values at more than so many levels."""
+    level = [value]
+    while level and most >= 0:
+        level = [
+            item
+            for one in level
+            if isinstance(one, Mapping | list | tuple)
+            for item in (one.values() if isinstance(one, Mapping) else one)
+        ]
+        most -= 1
+    return bool(level)
+
+
+def shown(value: object) -> str:
+    """A value as a document would have it, shortened."""
+    try:
+        text = json.dumps(value)
+    except (TypeError, ValueError, RecursionError):
+        text = f"a {type(value).__name__}"
+    return one_line(text if len(text) <= 60 else text[:57] + "...")
