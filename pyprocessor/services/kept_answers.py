@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pyprocessor.errors import JournalError, NoJournal, PyprocessorError
+from pyprocessor.errors import PyprocessorError
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.services.cache import Key
 from pyprocessor.services.handlers import Handler
@@ -43,7 +43,7 @@ class KeptAnswers:
         found: dict[Key, tuple[float, BatchResult]] = {}
         now, version = time.time(), _version(self.handler)
         folder = state_folder(self.output).path
-        with contextlib.suppress(NoJournal, JournalError), JournalReader.read_only(folder) as journal:
+        with contextlib.suppress(PyprocessorError), JournalReader.read_only(folder) as journal:
             for key in keys:
                 kept = journal.cached_result(name := _name(key, version), now - self.expiry_seconds)
                 answer = None if kept is None else _answer(kept[0])
