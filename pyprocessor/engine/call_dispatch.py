@@ -73,6 +73,11 @@ class CallDispatch(Dispatch):
         super().__post_init__()
         self.mode = Chosen(self.settings, self.settings.mode)
 
+    def fill(self, on: Conditions) -> None:
+        """As `Dispatch.fill`; before it, inputs that were read are removed."""
+        self.transitions.fetched.remove()
+        super().fill(on)
+
     def _start(self, on: Conditions) -> None:
         """Start jobs for cores, then those that mostly wait; these before, where they come first by priority."""
         if self._backends.any_lost:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from pyprocessor.engine.recovery import ID_LENGTH
@@ -28,6 +28,8 @@ class FetchedInputs:
 
     _journal: Journal
     _output: bytes
+    _read: list[str] = field(default_factory=list)
+    """Jobs whose inputs nobody reads any more."""
 
     @cached_property
     def unread(self) -> dict[str, int]:
@@ -52,15 +54,21 @@ class FetchedInputs:
             self.unread.pop(fetch.id, None)
 
     def ended(self, job_id: str, how: OutcomeKind) -> list[str]:
-        """Take note of the end of a job, and remove what nobody reads any more; returns what nobody waits for now."""
+        """Take note of the end of a job, maybe the last that reads an input; returns what nobody waits for now."""
         fetches = self._needed_by(job_id)
         for fetch in fetches:
             self.unread.pop(fetch.id, None)
             if how in _DONE and not self._journal.is_wanted(fetch.id):
-                with contextlib.suppress(PublishError):  # it stays, and harms nothing
-                    discard(os.path.join(self._output, INTERMEDIATE, fetch.id.encode("ascii")))
+                self._read.append(fetch.id)
         to_come = (fetch.id for fetch in fetches if not fetch.final)
         return [one for one in to_come if self._journal.dependent_states(one) <= FINAL_STATES]
+
+    def remove(self) -> None:
+        """Remove what nobody reads any more, once that is committed: after a kill it might be read again."""
+        while self._read:
+            if not self._journal.is_wanted(job_id := self._read.pop()):
+                with contextlib.suppress(PublishError):  # it stays, and harms nothing
+                    discard(os.path.join(self._output, INTERMEDIATE, job_id.encode("ascii")))
 
     def _needed_by(self, job_id: str) -> list[JobRow]:
         rows = map(self._journal.job, self._journal.needs(job_id))

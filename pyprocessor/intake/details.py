@@ -35,6 +35,14 @@ INTERMEDIATE = STATE_FOLDER + b"/intermediate/"
 """Where the products of children lie, below the output root."""
 
 
+class FetchedGone(JobError):
+    """An input that the job `fetch` fetched lies there no more."""
+
+    def __init__(self, row: JobRow) -> None:
+        super().__init__(FailureKind.UNAVAILABLE, f"{row.name}, which it reads, was fetched and is gone.")
+        self.fetch = row.id
+
+
 @dataclass(frozen=True, slots=True)
 class Details:
     """A job with all that its task says of it."""
@@ -170,8 +178,7 @@ class JobDetails:
             found = os.stat(path)
         except OSError as error:
             if row.is_fetch and isinstance(error, FileNotFoundError):
-                text = f"{row.name}, which it reads, was fetched and is gone; a later run fetches it again."
-                raise JobError(FailureKind.UNAVAILABLE, text) from error
+                raise FetchedGone(row) from error
             raise JobError(*classify_os_error(error, path)) from error
         return Source(path, product.name, found.st_size, found.st_mtime_ns)
 

@@ -12,7 +12,7 @@ from multiprocessing.context import BaseContext
 
 from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.intake.classify import Costs, Finding, Parent, Settled, SettledBefore, Todo, Undivided
-from pyprocessor.intake.details import JobDetails
+from pyprocessor.intake.details import FetchedGone, JobDetails
 from pyprocessor.intake.inspector_client import InspectorClient
 from pyprocessor.intake.job_source import JobSource
 from pyprocessor.intake.messages import DivideJob, Inspected, InspectJob, Remark
@@ -200,7 +200,7 @@ class PendingJobs(JobSource):
             heapq.heappop(self._not_before)
 
     def _prepared(self, row: JobRow) -> Finding | None:
-        """Return what becomes of a job; None where its inputs are to be inspected first."""
+        """Return what becomes of a job; None where its inputs are to be inspected, or fetched again, first."""
         try:
             check_deadline(row.deadline, time.time())
             if row.origin is Origin.SUBMITTED and (why := unknown(row.tenant, self._request.profile.batch)):
@@ -213,6 +213,9 @@ class PendingJobs(JobSource):
                 self._inspector.ask((row, 0), InspectJob(row.task, inputs, self._details.params(row)))
                 return None
             return self._planned(row)
+        except FetchedGone as error:
+            self._released += self._journal.fetch_for(row.id, error.fetch)
+            return None
         except JobError as error:
             return _failed(row, error)
 

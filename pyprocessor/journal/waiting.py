@@ -241,6 +241,13 @@ class WaitingJobs(JournalWriter):
         """Have inputs fetched again; returns the ids of the jobs that do."""
         return [row.id for row in gone if self.plan(row.job, media_seconds=None, forgive=True) is not None]
 
+    def fetch_for(self, job_id: str, fetch: str) -> list[str]:
+        """Have an input fetched again that is gone, and a job wait for that; returns the ids of what is to be done."""
+        with self.transaction():
+            again = self._fetch_again(filter(None, [self.job(fetch)]))
+            self.wait_for(job_id, again, any_end=True)
+        return again
+
     def taken(self, job: Job) -> str:
         """A sentence about the name that another job has, for which `plan` refused this one."""
         name = self.claimed(job)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -103,13 +104,17 @@ def test_what_cannot_be_fetched_fails_its_readers_with_the_reason(queue: Queue) 
 
 
 def test_a_reader_that_fails_keeps_what_was_fetched_for_its_next_try(queue: Queue) -> None:
-    """`jobs retry` asks no server again."""
+    """No server is asked again, but where somebody removed it."""
     with serving(CONTENT) as files:
         queue.submit(reading("a", at(files, "talk.mp4"), params={"expect": 64 * "0"}))
         assert queue.run() == ExitCode.SOME_FAILED
         assert left(queue) == ["talk.mp4"]
         queue.run(retry_failed=True)
         assert len(files.asked) == 1
+        shutil.rmtree(queue.output / INTERMEDIATE)
+        queue.run(retry_failed=True)
+        assert len(files.asked) == 2
+    assert queue.rows()["a"].reason.startswith("Its sha256 is")
     assert left(queue) == ["talk.mp4"]
 
 
