@@ -130,15 +130,18 @@ def test_what_is_wrong_is_named(field: str, value: object, said: str) -> None:
 
 
 def test_a_url_is_fetched_by_one_job_for_all_that_read_it() -> None:
-    """It comes before them, has the first one's priority and tenant, and a name that shows no query."""
+    """Of one tenant; it comes before them, has the first one's priority, and a name that shows no query."""
     url = "https://media.example/a%20talk.mp4?key=secret"
     jobs = read(
         a_job(key="b", inputs=[url, {"url": url, "name": "b.mp4"}], priority=3, tenant="films"),
-        a_job(key="c", inputs=[{"url": url}], priority=5),
+        a_job(key="c", inputs=[{"url": url}], priority=5, tenant="films"),
+        a_job(key="c", inputs=[url], priority=3, tenant="press"),
     )
-    one, other, b, c = (given.job for given in jobs)
+    one, other, b, c, for_press, of_press = (given.job for given in jobs)
     assert [job.id for job in (one, other)] == [given.job_id for given in b.inputs if isinstance(given, ProductOf)]
     assert c.inputs == (ProductOf(one.id),)
+    assert of_press.inputs == (ProductOf(for_press.id),)
+    assert (for_press.tenant, for_press.id != one.id) == ("press", True)
     assert [job.source.relative for job in (one, other)] == [b"media.example/a talk.mp4", b"media.example/b.mp4"]
     assert all(
         job.is_fetch and (job.task, job.priority, job.tenant) == ("download", 3, "films") for job in (one, other)
