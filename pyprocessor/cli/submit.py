@@ -6,10 +6,8 @@ import json
 import math
 import os
 import sys
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -19,20 +17,20 @@ from pyprocessor import profiles
 from pyprocessor.cli.control import Contact, hand_over
 from pyprocessor.cli.session import Session, print_result
 from pyprocessor.control.client import Request, Verb
-from pyprocessor.errors import NoJournal, UsageError
+from pyprocessor.errors import UsageError
 from pyprocessor.intake.paths import absolute
 from pyprocessor.intake.submission import submissions
 from pyprocessor.journal.journal import Journal
-from pyprocessor.journal.reader import JournalReader, jobs_known
+from pyprocessor.journal.reader import jobs_known
 from pyprocessor.journal.waiting import Submission
-from pyprocessor.models import Origin, Source, display
+from pyprocessor.models import Source, display
 from pyprocessor.models.run import RunRequest
 from pyprocessor.models.wording import count, duration, moment, one_line, utc
 from pyprocessor.plan.hours import next_time
 from pyprocessor.profiles.quantities import parse_time_of_day
 
 if TYPE_CHECKING:
-    from pyprocessor.engine.dry_run import Expected
+    from pyprocessor.engine.dry_run import Expected, Outlook
     from pyprocessor.intake.submission_preview import Preview
 
 MAX_FILE_BYTES = 64 << 20
@@ -97,7 +95,7 @@ def submit(
         raise UsageError("--refuse-below is nan, but has to be a number from 0 to 1.")
     if refuse_below is not None and not timed:
         raise UsageError("--refuse-below needs a time: give --deadline, or jobs that have one.")
-    outlook = _outlook(jobs, contact) if dry_run or timed else None
+    outlook = _outlook(jobs, contact.output) if dry_run or timed else None
     if outlook is not None and refuse_below is not None and outlook.chance < refuse_below:
         raise UsageError(f"{outlook.sentence} That is less than {refuse_below:.0%}, so nothing is taken in.")
     if dry_run and outlook is not None:
@@ -132,68 +130,13 @@ def with_deadline(jobs: Sequence[Submission], text: str) -> tuple[Submission, ..
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Outlook:
-    """What the jobs would leave, and when they would be done beside those that wait already."""
+def _outlook(jobs: Sequence[Submission], output: bytes) -> Outlook:
+    from pyprocessor.engine.dry_run import outlook
 
-    previews: tuple[Preview, ...]
-    expected: Expected
-    waiting: int
-    deadlines: tuple[float, ...]
-    now: float
-
-    @property
-    def chance(self) -> float:
-        """0 where nothing is known of what the jobs take."""
-        return 0.0 if self.expected.unknown and not self.expected.runs else self.expected.forecast.chance
-
-    @property
-    def line(self) -> str:
-        return f"{self.sentence}\n" if self.deadlines else ""
-
-    @property
-    def sentence(self) -> str:
-        """The chance, with the numbers that it follows from."""
-        known, last = self.expected.forecast, max(self.deadlines)
-        by = f"by {utc(last)}, in {duration(max(0.0, last - self.now))}"
-        by = by if len(set(self.deadlines)) == 1 else f"each by its own time, the last {by}"
-        parts = [f"If a run begins now, the chance that all is done in time ({by}) is {self.chance:.0%}:"]
-        if self.expected.runs:
-            low, high = duration(known.seconds_low), duration(known.seconds_high)
-            parts.append(f"it is predicted to take {duration(known.seconds)}, {low} to {high} in four of five cases.")
-        else:
-            parts.append("nothing is known of what the jobs take, or nothing is left to do.")
-        if self.waiting:
-            parts.append(f"Also counted: {count(self.waiting, 'job')} submitted before.")
-        if self.expected.unknown:
-            parts.append(f"Not counted: {count(self.expected.unknown, 'job')} whose cost is not known before.")
-        return " ".join(parts)
+    return outlook(jobs, RunRequest((), output, profiles.load(None).profile, tool_path=""))  # no ffmpeg is run
 
 
-def _outlook(jobs: Sequence[Submission], contact: Contact) -> _Outlook:
-    """What is known before of these jobs, and of those that the journal has still to be done."""
-    from pyprocessor.engine.dry_run import expected
-
-    new = {given.job.id: given for given in jobs}
-    done: set[str] = set()
-    waiting: list[Submission] = []
-    with suppress(NoJournal), JournalReader.read_only(contact.folder) as journal:
-        for row in journal.jobs():
-            given = new.get(row.id)
-            if given is None and not row.final and row.origin is Origin.SUBMITTED:
-                waiting.append(Submission(row.job, journal.params(row.params_fingerprint) or "{}"))
-            elif given is not None and row.final and row.params_fingerprint == given.job.params_fingerprint:
-                done.add(row.id)
-    previews = tuple(_previewed([*jobs, *waiting], contact))
-    now = time.time()
-    to_do = [preview for preview in previews if preview.submission.job.id not in done]
-    request = RunRequest((), contact.output, profiles.load(None).profile, tool_path="")
-    deadlines = tuple(given.job.deadline for given in jobs if given.job.deadline is not None)
-    own = tuple(preview for preview in previews if preview.submission.job.id in new)
-    return _Outlook(own, expected(to_do, request, now), len(waiting), deadlines, now)
-
-
-def _document(outlook: _Outlook) -> dict[str, Any]:
+def _document(outlook: Outlook) -> dict[str, Any]:
     """What a dry run finds, for programs; seconds, the bounds of a job being those of its own errors."""
     jobs = []
     for preview in outlook.previews:
@@ -230,16 +173,6 @@ def _take_in(journal: Journal, jobs: Sequence[Submission]) -> str:
     added = len(journal.submit(jobs))
     more = f", {len(jobs) - added} known already" if added < len(jobs) else ""
     return f"{count(added, 'job')} taken in{more}; the next run does what is left to do."
-
-
-def _previewed(jobs: Sequence[Submission], contact: Contact) -> Iterator[Preview]:
-    """The jobs in an order in which they can be done, with what each would leave."""
-    from pyprocessor.intake.submission_preview import previews
-
-    profile = profiles.load(None).profile
-    request = RunRequest((), contact.output, profile, tool_path="")  # for its limits: no ffmpeg is run
-    with jobs_known(contact.folder) as known:
-        yield from previews(jobs, request, known)
 
 
 def _lines(preview: Preview, expected: Expected) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 
@@ -12,17 +12,18 @@ from pyprocessor.costs.model import CostClass, class_of
 from pyprocessor.engine.learning import Calibration
 from pyprocessor.engine.loop import TURN_SECONDS
 from pyprocessor.engine.stopping import local_time
-from pyprocessor.errors import JournalDamaged
+from pyprocessor.errors import JournalDamaged, NoJournal
 from pyprocessor.intake.classify import Adopted, Finding, Settled, SettledBefore, Todo, Untouched
 from pyprocessor.intake.discovery import Discovery
 from pyprocessor.intake.messages import Remark
 from pyprocessor.intake.output_location import KnownOutputs
-from pyprocessor.intake.submission_preview import Preview
+from pyprocessor.intake.submission_preview import Preview, previews
 from pyprocessor.journal.database import is_there
-from pyprocessor.journal.reader import JournalReader
-from pyprocessor.models import FOLDER_TASK, WHOLE, Division, Job, JobState, PlanReport, SkippedFile
+from pyprocessor.journal.reader import JournalReader, jobs_known
+from pyprocessor.journal.waiting import Submission
+from pyprocessor.models import FOLDER_TASK, WHOLE, Division, Job, JobState, Origin, PlanReport, SkippedFile
 from pyprocessor.models.run import Listener, RunRequest
-from pyprocessor.models.wording import count
+from pyprocessor.models.wording import count, duration, utc
 from pyprocessor.plan.chances import Forecast, PlannedRun, forecast
 from pyprocessor.plan.hours import Schedule
 from pyprocessor.plan.preview import preview, simulated
@@ -58,6 +59,72 @@ def expected(jobs: Sequence[Preview], request: RunRequest, now: float) -> Expect
     due = {job.id: job.deadline - now for job, *_ in todo if job.deadline is not None}
     unknown = sum(each.features is None and not each.problem for each in jobs)
     return Expected(forecast(runs, due), {run.job_id: run for run in runs}, unknown)
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What the jobs would leave, and when they would be done beside those that wait already."""
+
+    previews: tuple[Preview, ...]
+    expected: Expected
+    waiting: int
+    deadlines: tuple[float, ...]
+    now: float
+
+    @property
+    def chance(self) -> float:
+        """0 where nothing is known of what the jobs take."""
+        return 0.0 if self.expected.unknown and not self.expected.runs else self.expected.forecast.chance
+
+    @property
+    def line(self) -> str:
+        return f"{self.sentence}\n" if self.deadlines else ""
+
+    @property
+    def sentence(self) -> str:
+        """The chance, with the numbers that it follows from."""
+        known, last = self.expected.forecast, max(self.deadlines)
+        by = f"by {utc(last)}, in {duration(max(0.0, last - self.now))}"
+        by = by if len(set(self.deadlines)) == 1 else f"each by its own time, the last {by}"
+        parts = [f"If a run begins now, the chance that all is done in time ({by}) is {self.chance:.0%}:"]
+        if self.expected.runs:
+            low, high = duration(known.seconds_low), duration(known.seconds_high)
+            parts.append(f"it is predicted to take {duration(known.seconds)}, {low} to {high} in four of five cases.")
+        else:
+            parts.append("nothing is known of what the jobs take, or nothing is left to do.")
+        if self.waiting:
+            parts.append(f"Also counted: {count(self.waiting, 'job')} submitted before.")
+        if self.expected.unknown:
+            parts.append(f"Not counted: {count(self.expected.unknown, 'job')} whose cost is not known before.")
+        return " ".join(parts)
+
+
+def outlook(jobs: Sequence[Submission], request: RunRequest) -> Outlook:
+    """What is known before of these jobs, beside those that the journal has still to be done."""
+    folder = state_folder(request.output).path
+    new = {given.job.id: given for given in jobs}
+    done: set[str] = set()
+    waiting: list[Submission] = []
+    with contextlib.suppress(NoJournal), JournalReader.read_only(folder) as journal:
+        waiting = [given for given in still_to_do(journal) if given.job.id not in new]
+        for given in jobs:
+            row = journal.job(given.job.id)
+            if row is not None and row.final and row.params_fingerprint == given.job.params_fingerprint:
+                done.add(row.id)
+    with jobs_known(folder) as known:
+        found = tuple(previews([*jobs, *waiting], request, known))
+    now = time.time()
+    to_do = [preview for preview in found if preview.submission.job.id not in done]
+    deadlines = tuple(given.job.deadline for given in jobs if given.job.deadline is not None)
+    own = tuple(preview for preview in found if preview.submission.job.id in new)
+    return Outlook(own, expected(to_do, request, now), len(waiting), deadlines, now)
+
+
+def still_to_do(journal: JournalReader) -> Iterator[Submission]:
+    """Yield the jobs that were submitted and have not ended."""
+    for row in journal.jobs():
+        if not row.final and row.origin is Origin.SUBMITTED:
+            yield Submission(row.job, journal.params(row.params_fingerprint) or "{}")
 
 
 def plan(request: RunRequest, listener: Listener) -> PlanReport:

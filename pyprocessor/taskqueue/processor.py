@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import threading
@@ -18,11 +17,11 @@ import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from pyprocessor.control.client import Answer, Request, Verb
 from pyprocessor.control.own_requests import OwnRequests
+from pyprocessor.engine.dry_run import Outlook
 from pyprocessor.engine.engine import execute
 from pyprocessor.engine.stopping import RunResult
 from pyprocessor.errors import ExitCode, OutputUnwritable, UsageError
@@ -36,10 +35,11 @@ from pyprocessor.models.run import RunRequest
 from pyprocessor.plan import tenants
 from pyprocessor.state.journal_opening import change_without_run
 from pyprocessor.state.state_folder import state_folder
-from pyprocessor.taskqueue.adding import Names, begins_anew, data_of, names_files, submission_of
+from pyprocessor.taskqueue.adding import Names, begins_anew, names_files, submission_of
 from pyprocessor.taskqueue.bell import Bell
 from pyprocessor.taskqueue.following import Follower
-from pyprocessor.taskqueue.records import SUCCEEDED, BatchProgress, BatchResult, BatchTask, TaskOutcome
+from pyprocessor.taskqueue.outcomes import deadline_of, outcome_of, outlook_of
+from pyprocessor.taskqueue.records import SUCCEEDED, BatchProgress, BatchResult, TaskOutcome
 from pyprocessor.taskqueue.telling import ProgressCallback, Telling
 
 _log = logging.getLogger("pyprocessor")
@@ -203,6 +203,15 @@ class BatchProcessor:
         if self._over:
             self._over, self._added, self._done_before, self._ended = False, 0, 0, []
             self._follower = Follower(self._bell, self._ended)
+
+    async def outlook(self, deadline: float | str) -> Outlook:
+        """Whether all tasks that wait would be done by a time, if the queue were started now.
+
+        An ISO time or seconds since 1970, for tasks that have no deadline of their own. Raises UsageError for no time.
+        """
+        due = deadline_of(deadline)
+        request = RunRequest((), self._output, self._profile, tool_path="")
+        return await asyncio.to_thread(outlook_of, request, due)
 
     def close(self) -> None:
         """Let go of the queue's folder, which adding holds until `start`. Nothing is lost."""
@@ -369,26 +378,10 @@ class BatchProcessor:
                     if row is None or not row.final or row.origin is Origin.CHILD:
                         continue
                     if tenant is None or row.tenant == tenant:
-                        yield self._outcome(row, journal)
+                        yield outcome_of(row, journal, self._output, self._profile.errors.max_retries)
 
     def _has_news(self, ended: list[str], place: int) -> bool:
         return len(ended) > place or self._over
-
-    def _outcome(self, row: JobRow, journal: JournalReader) -> TaskOutcome:
-        own = row.max_retries
-        retries = own if own is not None else self._profile.errors.max_retries
-        task = BatchTask(row.id, row.task, data_of(row, journal), row.priority, retries, row.retries_charged)
-        made = row.products if row.state in SUCCEEDED else ()
-        return TaskOutcome(
-            task=task,
-            state=row.state,
-            result=json.loads(row.result) if row.result is not None and row.state in SUCCEEDED else None,
-            products={one.role: Path(os.fsdecode(os.path.join(self._output, one.name))) for one in made},
-            reason=row.reason,
-            failure=row.failure,
-            tenant=row.tenant,
-            metadata=dict(row.metadata),
-        )
 
 
 def _set(running: asyncio.Future[RunResult], ended: RunResult | BaseException) -> None:

@@ -611,3 +611,27 @@ def test_an_urgent_task_is_next_though_the_queue_is_full(tmp_path: Path) -> None
         assert log.read_text().split().index("urgent") <= before + 3
 
     go(main())
+
+
+def test_the_chance_that_all_is_done_in_time(tmp_path: Path) -> None:
+    """Of what waits; tasks keep times of their own, and what is done counts no more."""
+
+    async def main() -> None:
+        processor = made(tmp_path)
+        assert (await processor.outlook("2999-01-01T00:00:00Z")).chance == 1.0
+        one = await processor.add_task("ask", calling())
+        late = time.time() + 1e6
+        await processor.add_task("ask", calling(), deadline=late)
+        found = await processor.outlook(time.time() - 1)
+        assert found.chance == 0.0
+        assert set(found.deadlines) == {late, min(found.deadlines)}
+        assert found.expected.runs[one].seconds_high > 0
+        assert "Also counted" not in found.sentence
+        assert (await processor.outlook("2999-01-01")).chance == 1.0
+        await processor.start()
+        assert "nothing is left to do" in (await processor.outlook("2999-01-01")).sentence
+        for wrong in ("soon", True, None, float("nan")):
+            with pytest.raises(UsageError, match=r"deadline is .*; give a time"):
+                await processor.outlook(wrong)  # type: ignore[arg-type]
+
+    go(main())
