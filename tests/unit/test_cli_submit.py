@@ -296,7 +296,7 @@ def test_a_deadline_that_cannot_be_kept_is_refused_by_choice(
     """With the numbers, and nothing is taken in; without the option it is, and the chance told."""
     install_package(OWN_TASK, tmp_path / "site", monkeypatch)
     soon = ("--deadline", datetime.fromtimestamp(time.time() + 0.01 + 2.0, UTC).isoformat())
-    monkeypatch.setattr("pyprocessor.cli.submit.time.time", lambda: time.time_ns() / 1e9 + 3.0)
+    monkeypatch.setattr("pyprocessor.engine.dry_run.time.time", lambda: time.time_ns() / 1e9 + 3.0)
     assert submit(folder, *soon, "--refuse-below", "0.8") == ExitCode.USAGE
     assert capsys.readouterr().err.endswith("That is less than 80%, so nothing is taken in.\n")
     assert not (tmp_path / "out").exists()
