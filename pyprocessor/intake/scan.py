@@ -89,7 +89,7 @@ class _Walk:
             yield from self._remarks()
 
     def _folder(self, root: bytes, own: bytes) -> Iterator[Candidate | PassedOver | None]:
-        """Yield what is in a folder; `own` is what precedes the path below it."""
+        """Yield what is in a folder, and None for each below it; `own` is what precedes the path below it."""
         pending = [b""]
         while pending:
             below = pending.pop()
@@ -101,6 +101,8 @@ class _Walk:
                 if identity in self._visited:
                     continue
                 self._visited.add(identity)
+                if below:
+                    yield None  # what was found is reported before a folder that takes long
                 files, folders, unknown = self._list(path, relative)
             except OSError as error:
                 yield PassedOver(relative or b".", f"cannot be listed: {_why(error)}", FailureKind.PERMISSION)

@@ -78,7 +78,7 @@ class _Feeding:
         shares = tuple((name, TenantSettings(weight=weight)) for name, weight in WEIGHTS.items())
         feeder = threading.Thread(target=self._feed)
         feeder.start()
-        self._queue.run(profile=replace(profile, batch=replace(profile.batch, tenants=shares)))
+        self._queue.run(profile=replace(profile, batch=replace(profile.batch, tenants=shares, cache_size=0)))
         feeder.join()
         spans: Spans = {}
         with JournalReader.read_only(self._queue.folder.path) as journal:
