@@ -16,7 +16,7 @@ from pyprocessor.errors import PublishError
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import JobRow
-from pyprocessor.models import WHOLE, JobState, Origin, OutcomeKind
+from pyprocessor.models import WHOLE, JobState, Origin
 from pyprocessor.models.products import Product
 from pyprocessor.models.run import RunRequest
 from pyprocessor.plan.queue import JobQueue
@@ -119,9 +119,9 @@ class Divisions:
 
     # ------------------------------------------------------------ the end
 
-    def used(self, job_id: str, how: OutcomeKind) -> None:
-        """Remove what the jobs left that one was made of, once it has succeeded."""
-        self._discard(self._journal.children(job_id) if how is OutcomeKind.SUCCEEDED else ())
+    def used(self, job_id: str) -> None:
+        """Remove what the children of a job left, which has succeeded."""
+        self._discard(self._journal.children(job_id))
 
     def ended(self, job_id: str) -> list[str]:
         """Take note that a job is over; returns those of its parts that are to be cancelled with it."""

@@ -1,6 +1,6 @@
 """Which inputs were fetched for jobs that have yet to begin, and what becomes of them?
 
-They lie in the folder of the state, each in one of its own, until all jobs that read them are done.
+Each lies in a folder of its own in the state folder, until all jobs that read it are done.
 """
 
 from __future__ import annotations
@@ -16,10 +16,8 @@ from pyprocessor.intake.details import INTERMEDIATE
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import JobRow
-from pyprocessor.models import FINAL_STATES, JobState, OutcomeKind
+from pyprocessor.models import JobState
 from pyprocessor.publish.partials import discard
-
-_DONE = (OutcomeKind.SUCCEEDED, OutcomeKind.SKIPPED, OutcomeKind.KEPT_SOURCE)
 
 
 @dataclass(eq=False)
@@ -29,7 +27,7 @@ class FetchedInputs:
     _journal: Journal
     _output: bytes
     _read: list[str] = field(default_factory=list)
-    """Jobs whose inputs nobody reads any more."""
+    """Jobs that fetched what nobody reads any more."""
 
     @cached_property
     def unread(self) -> dict[str, int]:
@@ -39,13 +37,13 @@ class FetchedInputs:
             row = self._journal.job(os.fsdecode(name[:ID_LENGTH]))
             if row is None or row.produced is None or row.state is not JobState.SUCCEEDED or not row.is_fetch:
                 continue
-            if not self._journal.dependent_states(row.id) <= FINAL_STATES:
+            if self._journal.is_awaited(row.id):
                 unread[row.id] = row.produced.size_bytes
         return unread
 
     def arrived(self, job: QueuedJob, size_bytes: int) -> None:
         """Take note of what a job made, if that is an input of others that are still to be done."""
-        if job.is_fetch and not self._journal.dependent_states(job.job_id) <= FINAL_STATES:
+        if job.is_fetch and self._journal.is_awaited(job.job_id):
             self.unread[job.job_id] = size_bytes
 
     def begun(self, job_id: str) -> None:
@@ -53,15 +51,15 @@ class FetchedInputs:
         for fetch in self._needed_by(job_id) if self.unread else ():
             self.unread.pop(fetch.id, None)
 
-    def ended(self, job_id: str, how: OutcomeKind) -> list[str]:
-        """Take note of the end of a job, maybe the last that reads an input; returns what nobody waits for now."""
+    def ended(self, job_id: str) -> list[str]:
+        """Take note of the end of a job, maybe the last that reads an input; returns fetches that no job waits for."""
         fetches = self._needed_by(job_id)
         for fetch in fetches:
             self.unread.pop(fetch.id, None)
-            if how in _DONE and not self._journal.is_wanted(fetch.id):
+            if not self._journal.is_wanted(fetch.id):
                 self._read.append(fetch.id)
         to_come = (fetch.id for fetch in fetches if not fetch.final)
-        return [one for one in to_come if self._journal.dependent_states(one) <= FINAL_STATES]
+        return [one for one in to_come if not self._journal.is_awaited(one)]
 
     def remove(self) -> None:
         """Remove what nobody reads any more, once that is committed: after a kill it might be read again."""

@@ -310,8 +310,9 @@ class Transitions:
             self.tally.ended(outcome.kind)
         self._listener.finished(job_id, outcome, name=name)
         if self._has_made:
-            self.divisions.used(job_id, outcome.kind)
-            self.cancel(self.fetched.ended(job_id, outcome.kind), NEEDED_NO_MORE)
+            if outcome.kind is OutcomeKind.SUCCEEDED:
+                self.divisions.used(job_id)
+            self.cancel(self.fetched.ended(job_id), NEEDED_NO_MORE)
         if not is_child and self.hooks.wants(outcome.kind) and (row := self._journal.job(job_id)) is not None:
             self.hooks.add(file_call(row.source.path, os.path.join(self._request.output, row.output), outcome))
         self.cancel(self.divisions.ended(job_id), NEEDED_NO_MORE)

@@ -21,7 +21,7 @@ from pyprocessor.jobs.timeouts import check_deadline
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import JobRow
 from pyprocessor.journal.waiting import NEEDED_NO_MORE
-from pyprocessor.models import FINAL_STATES, WHOLE, JobState, Origin, Outcome, OutcomeKind
+from pyprocessor.models import WHOLE, JobState, Origin, Outcome, OutcomeKind
 from pyprocessor.models.products import MAIN, Product
 from pyprocessor.models.run import RunRequest
 from pyprocessor.plan.tenants import unknown
@@ -205,7 +205,7 @@ class PendingJobs(JobSource):
             check_deadline(row.deadline, time.time())
             if row.origin is Origin.SUBMITTED and (why := unknown(row.tenant, self._request.profile.batch)):
                 raise JobError(FailureKind.BAD_INPUT, f"It is refused: {why}")
-            if row.is_fetch and self._journal.dependent_states(row.id) <= FINAL_STATES:
+            if row.is_fetch and not self._journal.is_awaited(row.id):
                 return Settled(row.job, Outcome(OutcomeKind.CANCELLED, NEEDED_NO_MORE))
             if row.origin is Origin.FOLDER:
                 return self._planned(row) if self._details.known(row) else None  # else the next scan finds it

@@ -23,7 +23,7 @@ from pyprocessor.journal.rows import (
     from_row,
     intents_from,
 )
-from pyprocessor.models import BackendState, JobState, ProcessIdentity, Profile, Reading
+from pyprocessor.models import FINAL_STATES, BackendState, JobState, ProcessIdentity, Profile, Reading
 from pyprocessor.models.products import Intent
 
 Record = TypeVar("Record")
@@ -185,13 +185,17 @@ class JournalReader:
         """The jobs that a job made."""
         return self._all(JobRow, "children", id=job_id)
 
-    def dependent_states(self, job_id: str) -> frozenset[JobState]:
-        """The states of the jobs that wait for a job, or waited for it."""
-        return frozenset(JobState(found) for (found,) in self._database.rows("dependent_states", {"id": job_id}))
+    def is_awaited(self, job_id: str) -> bool:
+        """Whether any job that reads what this one fetches has not ended."""
+        return not self._dependent_states(job_id) <= FINAL_STATES
 
     def is_wanted(self, job_id: str) -> bool:
-        """Whether any job that reads what this one fetched is not done; one that failed may be tried again."""
-        return not self.dependent_states(job_id) <= _DONE
+        """Whether any job that reads what this one fetches is not done; one that failed may be tried again."""
+        return not self._dependent_states(job_id) <= _DONE
+
+    def _dependent_states(self, job_id: str) -> frozenset[JobState]:
+        """The states of the jobs that wait for a job, or waited for it."""
+        return frozenset(JobState(found) for (found,) in self._database.rows("dependent_states", {"id": job_id}))
 
     def has_children(self) -> bool:
         """Whether there is any job that was made for another."""
