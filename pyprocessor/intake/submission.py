@@ -66,7 +66,7 @@ def submissions(
         raise UsageError("The document has no jobs.")
     entries = [_Entry(number, found, queue, folder, calls) for number, found in enumerate(document, 1)]
     for entry in entries:
-        entry.read_key()
+        entry.read_identity()
     ids = {entry.id for entry in entries}
     for entry in entries:
         entry.has_job = lambda job_id: job_id in ids or bool(known is not None and known(job_id))
@@ -85,7 +85,7 @@ def one_submission(document: Mapping[str, object], *, queue: str) -> tuple[Submi
     Whether its files answer is left to the caller, who may wait for that in another thread. Raises UsageError.
     """
     entry = _Entry(0, document, queue, "", by_id=True)
-    entry.read_key()
+    entry.read_identity()
     entry.read()
     entry.look_at_files()
     if entry.problems:
@@ -109,7 +109,7 @@ class _Entry:
     has_job: Callable[[str], bool] = lambda _: False
     """Whether the document or the journal has a job of an id."""
     fields: dict[Any, Any] = field(default_factory=dict)
-    """Those that are given."""
+    """All fields that are given."""
     key: str = ""
     tenant: str = ""
     params: str = "{}"
@@ -132,7 +132,7 @@ class _Entry:
         return f"Job {self.number}" + (f" ({one_line(self.key)})" if self.key else "") + ": " if self.number else ""
 
     def id_of(self, other: str) -> str:
-        """The id of another job: of the same tenant, or else one that has no tenant; never another tenant's."""
+        """Return the id of the job that a key names: one of the same tenant, or else one without a tenant."""
         if self.by_id:
             return other
         own, shared = submitted_id(self.queue, other, self.tenant), submitted_id(self.queue, other)
@@ -142,8 +142,8 @@ class _Entry:
         """Note what is wrong with a field."""
         self.problems.append(f"{self.label}`{one_line(name)}` {what}.")
 
-    def read_key(self) -> None:
-        """Take over what tells it from others, or note what is wrong with that."""
+    def read_identity(self) -> None:
+        """Take over key and tenant, or note what is wrong with them."""
         if not isinstance(self.given, Mapping):
             self.problems.append(f"Job {self.number} is {shown(self.given)}; a job is a mapping of its fields.")
             return
@@ -167,10 +167,7 @@ class _Entry:
                 self.wrong(str(name), f"is no field of a job; {hint}")
         self._read_task(given.get("task"))
         self._read_params(given.get("params", {}))
-        self.rest |= {
-            "priority": self._whole(given, "priority", -_MAX_WHOLE) or 0,
-            "tenant": self.tenant,
-        }
+        self.rest["priority"] = self._whole(given, "priority", -_MAX_WHOLE) or 0
         self._read_inputs(given.get("inputs", []))
         self._read_after(given.get("after", []))
         self.rest |= {
@@ -264,7 +261,7 @@ class _Entry:
 
     def _read_remote(self, given: object) -> None:
         try:
-            made = fetching(given, priority=self.rest["priority"], tenant=self.rest["tenant"])
+            made = fetching(given, priority=self.rest["priority"], tenant=self.tenant)
         except ValueError as error:
             self.wrong("inputs", f"names an address that cannot be downloaded: {str(error).rstrip('.')}")
         else:
@@ -345,6 +342,7 @@ class _Entry:
             cost=Cost(0.0, 0, 0),
             origin=Origin.SUBMITTED,
             inputs=tuple(inputs),
+            tenant=self.tenant,
             **self.rest,
         )
         return (*self.remote, Submission(job, self.params))

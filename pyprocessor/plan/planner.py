@@ -147,8 +147,7 @@ def next_batch(
     says whether the back end of a job that needs one may be asked.
     """
     cores = max(shape.cores, shape.concurrency)
-    free_cores = cores - sum(r.slots * r.cores for r in running)
-    processes_taken = sum(r.slots > 0 for r in running)
+    free_cores, processes_taken = _free_cores(shape, running), _processes(running)
     in_use: Counter[str] = Counter()
     for batch in running:
         in_use.update(dict(batch.resources))
@@ -261,14 +260,21 @@ def next_batch(
 
 
 def slots_beside(shape: Shape, settings: BatchSettings, running: Sequence[RunningBatch]) -> int | Wait:
-    """How many slots are free for a process of its own beside those that run, or why none is."""
+    """Return how many slots are free for another process beside those that run, or why none is."""
     occupied = sum(r.slots for r in running)
-    free_cores = max(shape.cores, shape.concurrency) - sum(r.slots * r.cores for r in running)
-    if (free_slots := min(shape.concurrency - occupied, free_cores)) < 1:
+    if (free_slots := min(shape.concurrency - occupied, _free_cores(shape, running))) < 1:
         return Wait(f"as many files run as may at once ({occupied})")
-    if settings.jobs is not None and sum(r.slots > 0 for r in running) >= shape.processes:
+    if settings.jobs is not None and _processes(running) >= shape.processes:
         return Wait(f"as many batches run as may at once ({shape.processes})")
     return free_slots
+
+
+def _free_cores(shape: Shape, running: Sequence[RunningBatch]) -> int:
+    return max(shape.cores, shape.concurrency) - sum(r.slots * r.cores for r in running)
+
+
+def _processes(running: Sequence[RunningBatch]) -> int:
+    return sum(r.slots > 0 for r in running)
 
 
 def _widening(

@@ -16,7 +16,7 @@ DEFAULT_EXPIRY_SECONDS = 3600.0
 Key = tuple[str, ...]
 
 
-class ResultCache:
+class AnswerCache:
     """Answers that succeeded. The one that was not asked for longest makes room. Thread-safe."""
 
     def __init__(
@@ -48,7 +48,7 @@ class ResultCache:
         return as_cached(found[1], request)
 
     def add(self, key: Key, result: BatchResult, age_seconds: float = 0.0) -> None:
-        """Keep an answer, which is so old, unless it is a failure."""
+        """Keep an answer that was given so long ago, unless it is a failure."""
         if not result.success or self._size < 1:
             return
         with self._lock:

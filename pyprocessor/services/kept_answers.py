@@ -1,4 +1,4 @@
-"""What was answered in earlier processes? In the journal of the output folder, beside the results of its jobs."""
+"""What was answered in earlier processes? The journal of the output folder keeps it, beside the results of jobs."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from pyprocessor.workers.requests import BatchResult
 
 _log = logging.getLogger("pyprocessor")
 _FIELDS = {"content": (str, type(None)), "hrv_vector": (list, type(None)), "metadata": (dict, type(None))}
-"""What is kept of an answer, all of which succeeded; what it may be."""
+"""The fields that are kept of an answer, which has succeeded, and the types of each."""
 
 
 @dataclass(eq=False)
-class KeptAnswers:
-    """The answers of one handler in an output folder; as many results of all kinds as `size` lie there."""
+class AnswerStore:
+    """The answers of one handler in an output folder, which keeps at most `size` results, those of jobs included."""
 
     output: bytes
     handler: Handler
     size: int
     expiry_seconds: float
     _used: set[str] = field(default_factory=set)
-    """Names of those that were used since something was kept."""
+    """Names of the answers that were used since one was last kept."""
 
     def get(self, keys: Iterable[Key]) -> dict[Key, tuple[float, BatchResult]]:
         """Return what is kept for these keys, and is not too old, with its age in seconds."""
@@ -75,7 +75,7 @@ def _name(key: Key, version: str) -> str:
 
 
 def _version(handler: Handler) -> str:
-    """What changes with the file that a function lies in; a function that is sent as it is has that in its name."""
+    """Return a digest of the module that the handler lies in; empty for one that is pickled, or no function."""
     module = sys.modules.get(str(handler.document.get("function", "")).partition(":")[0])
     path = getattr(module, "__file__", None)
     with contextlib.suppress(OSError):
@@ -88,7 +88,7 @@ def _text(answer: BatchResult) -> str:
 
 
 def _answer(text: str) -> BatchResult | None:
-    """The answer again; None, with a warning, where the text is none: it is asked anew, and replaced then."""
+    """Return the answer of a text; None, with a warning, where it is damaged: then the request is asked anew."""
     try:
         values: dict[str, Any] = json.loads(text)
         if values.keys() != _FIELDS.keys() or not all(isinstance(values[name], _FIELDS[name]) for name in _FIELDS):

@@ -12,11 +12,11 @@ from typing import Any
 
 from pyprocessor.intake.paths import AnyPath
 from pyprocessor.services import analysis
-from pyprocessor.services.cache import DEFAULT_EXPIRY_SECONDS, DEFAULT_SIZE, Key, ResultCache, as_cached, key_of
+from pyprocessor.services.cache import DEFAULT_EXPIRY_SECONDS, DEFAULT_SIZE, AnswerCache, Key, as_cached, key_of
 from pyprocessor.services.chunking import Learned, Place, Placed, by_cost, grouped, in_order
 from pyprocessor.services.given import folder_of, listed, refused, settings_of
 from pyprocessor.services.handlers import HandlerGiven, handler_of
-from pyprocessor.services.kept_answers import KeptAnswers
+from pyprocessor.services.kept_answers import AnswerStore
 from pyprocessor.services.running import Chunk, Runner
 from pyprocessor.taskqueue.creating import DEFAULT_MEMORY_LIMIT_MB, check_seconds, check_whole
 from pyprocessor.workers.requests import BatchRequest, BatchResult
@@ -218,11 +218,11 @@ class OptimizedBatchProcessor(AdvancedBatchProcessor):
         self.optimization_config = settings_of(settings, OPTIMIZATION)
         super().__init__(**settings)
         size, expiry = (self.optimization_config[name] for name in ("cache_size", "cache_expiry_seconds"))
-        self._cache = ResultCache(size, expiry)
+        self._cache = AnswerCache(size, expiry)
         handler, output = self._runner.handler, self._runner.output
-        self._kept: KeptAnswers | None = None
+        self._kept: AnswerStore | None = None
         if output is not None and size > 0 and not handler.task:
-            self._kept = KeptAnswers(os.path.abspath(os.fsencode(output)), handler, size, expiry)
+            self._kept = AnswerStore(os.path.abspath(os.fsencode(output)), handler, size, expiry)
 
     def process_batch_optimized(self, requests: Iterable[BatchRequest]) -> list[BatchResult]:
         """In their order; what was answered before comes from the cache, and equal requests are asked once."""

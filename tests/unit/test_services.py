@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pyprocessor.publish.answers import AnswerLog, read_answers
 from pyprocessor.services import BatchRequest, BatchResult, RateLimiter, analyze_batch_performance
 from pyprocessor.services.analysis import NO_METRICS, add_to_metrics, generate_performance_report
-from pyprocessor.services.cache import ResultCache, key_of
+from pyprocessor.services.cache import AnswerCache, key_of
 from pyprocessor.services.chunking import Learned, by_cost, bytes_of, grouped, in_order
 from pyprocessor.tasks.call import most_seconds
 from tests.clocks import Clock
@@ -44,7 +44,7 @@ def test_a_rate_limiter_takes_so_many_in_a_window() -> None:
 def test_a_cache_is_bounded_and_forgets() -> None:
     """The one not asked for longest goes first; all go when their time is over; failures are not kept."""
     clock = Clock(0.0)
-    cache = ResultCache(2, 100, clock=clock)
+    cache = AnswerCache(2, 100, clock=clock)
     asked = BatchRequest("new", "p")
     for name in "ab":
         cache.add((name,), BatchResult(name, True, name, processing_time=5.0))
