@@ -67,7 +67,7 @@ def audit(
 
 
 def _tenant(record: dict[str, Any], journal: JournalReader) -> object:
-    """The tenant that a record is about; None where it is about a run, or no job that is known."""
+    """Return the tenant whose job a record is about; None for a run, and for a job that is not known."""
     if "tenant" in record or not (job_id := record.get("job")):
         return record.get("tenant")
     row = journal.job(str(job_id))

@@ -65,7 +65,7 @@ def report(session: Session, output: str, form: str, last: int | None, verbose: 
 
 
 def run_to_replay(journal: JournalReader, run: RunRow, output: bytes, *, goes_on: bool) -> RunToReplay | str:
-    """What the planner has to know of a run; a sentence where it cannot know enough."""
+    """Return what a replay of a run needs, or a sentence that says why there can be none."""
     profile, readings = journal.settings(run.id), list(journal.readings(run.id))
     copied = {event.job_id for event in journal.events(run_id=run.id) if event.kind == REUSED}
     attempts = [a for a in journal.attempts(run_id=run.id) if a.usage is not None and a.job_id not in copied]
@@ -109,7 +109,7 @@ def run_to_replay(journal: JournalReader, run: RunRow, output: bytes, *, goes_on
 
 
 def _why_not_planned(row: JobRow, details: JobDetails, journal: JournalReader) -> str:
-    """Why a preview has no such job, but files of a folder, and what was submitted and waits for nothing."""
+    """Return why a replay cannot have a job, as the end of a sentence; empty for one that waits for no other."""
     if row.origin is Origin.FOLDER:
         return "" if details.known(row) else "has changed since, or other settings"
     if row.origin is Origin.CHILD or journal.children(row.id):

@@ -52,7 +52,7 @@ def print_summary(
 
 
 def until(journal: JournalReader, run: RunRow) -> float:
-    """When a run ended, in seconds since the epoch: now where it goes on; of one that was killed when it last wrote."""
+    """Return when a run ended, in seconds since the epoch: now while it goes on, its last entry if it was killed."""
     if run.ended_at is not None:
         return run.ended_at
     return time.time() if is_alive(run.engine) else journal.last_written(run.id)

@@ -44,7 +44,7 @@ class BatchProcess:
         self.given = len(self.jobs)
         """How many jobs it was given in all."""
         self.may_pass = 0
-        """How many more jobs of its kind it may be given before it is their turn."""
+        """How many more jobs of its kind it may be given although others are next."""
         self._short = all(is_short_file(job.queued) for job in self.jobs.values())
         self.idle_since = math.inf
         self._sent: set[str] = set()

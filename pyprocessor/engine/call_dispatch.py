@@ -152,8 +152,8 @@ class CallDispatch(Dispatch):
     def _make_way(self) -> None:
         """Take back what was not begun of a lower priority than the job that is next, so that it is next.
 
-        Where another tenant is next, all is taken back of those whose jobs took far more than was charged since, and
-        once one comes that had nothing, all that would take long to be begun.
+        Where another tenant is next, also all from processes whose tenant's jobs have since taken far more than was
+        charged; where a tenant comes that had nothing, also all that would not begin for long.
         """
         head, order = self.queue.ready.first(), self.queue.ready.order
         if head is None:
@@ -175,7 +175,7 @@ class CallDispatch(Dispatch):
             order.admit()
 
     def _took_too_much(self, process: BatchProcess, tenant: str) -> bool:
-        """Whether its next job is of another tenant than this, whose jobs took far more since it was taken."""
+        """Whether its next job is of another tenant, whose jobs have since taken far more than was charged."""
         job = next((job for job in process.jobs.values() if job.state is JobState.ASSIGNED), None)
         if job is None or job.queued.tenant == tenant:
             return False
@@ -248,7 +248,7 @@ class CallDispatch(Dispatch):
         return any(jobs_ahead(job.queued) > LEAST_AHEAD for job in itertools.islice(process.jobs.values(), 1))
 
     def _wanted(self, process: BatchProcess, job: QueuedJob, share: float) -> int:
-        """How many more jobs such as this one a process is given now."""
+        """Return how many more jobs such as this one a process is given now."""
         slots = process.batch.slots
         if process.affinity is None:
             most = int(self.profile.estimation.max_batch_size * share) - process.given
@@ -319,10 +319,10 @@ class CallDispatch(Dispatch):
         return True
 
     def _fetched_enough(self, job: QueuedJob, on: Conditions) -> str:
-        """Why a job does not fetch an input now, as the end of a sentence; empty where it may, or is none that does.
+        """Return why a job may not fetch now, as the end of a sentence; empty where it may, or fetches nothing.
 
-        One that is more urgent than what is next for cores is fetched at once, and one at a time where nothing else is
-        left to do.
+        What is more urgent than the next job for cores is fetched at once; where nothing else is left to do, one input
+        at a time is.
         """
         if not job.is_fetch:
             return ""

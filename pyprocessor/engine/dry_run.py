@@ -63,7 +63,7 @@ def expected(jobs: Sequence[Preview], request: RunRequest, now: float) -> Expect
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What the jobs would leave, and when they would be done beside those that wait already."""
+    """What jobs would leave, and when they would be done beside those that wait already."""
 
     previews: tuple[Preview, ...]
     expected: Expected
@@ -100,7 +100,7 @@ class Outlook:
 
 
 def outlook(jobs: Sequence[Submission], request: RunRequest) -> Outlook:
-    """What is known before of these jobs, beside those that the journal has still to be done."""
+    """Predict what these jobs leave and when they end, beside the submitted ones that have not ended."""
     folder = state_folder(request.output).path
     new = {given.job.id: given for given in jobs}
     done: set[str] = set()

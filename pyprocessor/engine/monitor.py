@@ -135,7 +135,7 @@ class Monitor:
     def _measure(self, process: BatchProcess, now: float) -> None:
         """Give each job what its step's process takes, of one that several share a part as large as the others'.
 
-        Its tenant is charged with what it is expected to take by that.
+        Its tenant is charged with what the job is now expected to take.
         """
         sharing: dict[int, list[RunningJob]] = {}
         for job in process.running:

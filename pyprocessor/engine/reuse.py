@@ -44,10 +44,9 @@ _GONE = "What was to be copied is not kept any more."
 
 
 def key_of(settings: BatchSettings, job: Job, damaged: str, found: str | None, contents: Sequence[str]) -> str:
-    """Return what a job has in common with all that make the same; empty where a content is not known.
+    """Return a digest of all that decides what a job makes; empty where that is not known, or a product is a folder.
 
-    Nor has a job a key that makes folders. `damaged` is the run's setting, which is no part of a profile's fingerprint,
-    `found` what inspecting found, as JSON.
+    `damaged` is the run's setting, which is no part of a profile's fingerprint, `found` what inspecting found, as JSON.
     """
     if not contents or not all(contents) or any(product.folder for product in job.products):
         return ""
@@ -73,9 +72,9 @@ class Reuse:
     _behind: dict[str, dict[str, None]] = field(default_factory=dict)
     """By key: the jobs that wait for that one."""
     _copies: dict[str, CostFeatures] = field(default_factory=dict)
-    """Jobs that are to get a copy, and what that is predicted from."""
+    """By job that is to get a copy: what the cost of copying follows from."""
     _refused: dict[str, str] = field(default_factory=dict)
-    """Jobs that cannot get a copy of what another job made."""
+    """By job: the one whose result it could not copy."""
 
     def choose(self, todo: Todo, row: JobRow) -> Todo | None:
         """Return a job as it is to be done, maybe as a copy; None where it waits for another one of the same key."""
@@ -109,9 +108,9 @@ class Reuse:
         return True
 
     def of(self, job_id: str, features: CostFeatures) -> tuple[Reusable | None, CostFeatures]:
-        """What a job is to get a copy of, if it is, and what its cost depends on, `features` where it is done.
+        """Return the result that a job copies, if it does, and what its cost depends on: `features` where it is done.
 
-        Raises JobError where what is to be copied is not kept any more.
+        Raises JobError where that result is not kept any more.
         """
         if job_id not in self._copies:
             return None, features
@@ -121,7 +120,7 @@ class Reuse:
         return found, self._copies[job_id]
 
     def refused(self, job_id: str) -> bool:
-        """Whether a job was to get a copy, which is not to be had, so that it is done; it is to be found anew."""
+        """Have a job done that was to get a copy and could not; returns whether it was such a job."""
         if self._copies.pop(job_id, None) is None:
             return False
         found = self._found(self._keys[job_id])
@@ -130,7 +129,7 @@ class Reuse:
         return True
 
     def succeeded(self, job: RunningJob, facts: OutputFacts | None, result: str | None, usage: Usage | None) -> None:
-        """Keep what a job made for others, before the journal has it as done, or count that it got a copy."""
+        """Keep the result of a job for others, before the journal has the job as done, or count that it was a copy."""
         key, took = self._keys.get(job.job_id), usage.cpu_seconds if usage is not None else job.used_cpu_seconds
         if key is None:
             return
@@ -172,7 +171,7 @@ class Reuse:
         return key_of(self._settings, job, self._request.profile.damaged, found, todo.contents)
 
     def _found(self, key: str) -> Reusable | None:
-        """What is kept for a key; None where that means nothing."""
+        """Return what is kept for a key; None where nothing is, or it is damaged."""
         kept = self._journal.cached_result(key, time.time() - self._settings.cache_expiry_seconds)
         if kept is None:
             return None
@@ -186,7 +185,7 @@ class Reuse:
             return None
 
     def _as_copy(self, todo: Todo, found: Reusable) -> Todo:
-        """The job at what copying takes: reading and writing what was made, and comparing larger sources."""
+        """Return the job at the price of copying: reading and writing what was made, and comparing larger sources."""
         copied = sum(size for _, (size, _) in found.products)
         compared = sum(2 * source.size_bytes for source in found.sources if is_sampled(source))
         cpu_seconds = _START_CPU_SECONDS + (3 * copied + compared) / _BYTES_PER_CPU_SECOND

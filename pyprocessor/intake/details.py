@@ -36,7 +36,7 @@ INTERMEDIATE = STATE_FOLDER + b"/intermediate/"
 
 
 class FetchedGone(JobError):
-    """An input that the job `fetch` fetched lies there no more."""
+    """An input is gone that the job `fetch` fetched."""
 
     def __init__(self, row: JobRow) -> None:
         super().__init__(FailureKind.UNAVAILABLE, f"{row.name}, which it reads, was fetched and is gone.")
@@ -210,9 +210,9 @@ def _bytes_of(value: object) -> int:
 
 
 def name_of(job: Job | JobRow) -> bytes:
-    """Return the name that its task gets for its product; for a child it lies in the state folder."""
+    """Return the name that a task gets for the product of a job; that of a child lies in the state folder."""
     if job.origin is Origin.CHILD:
-        # An input keeps its name, in a folder of its own, since what is made of it is called by that.
+        # A folder, in which a fetched input keeps its name, since what is made of it is called by that.
         return INTERMEDIATE + job.id.encode("ascii") + (b"" if job.parent else b"/input")
     if job.origin is Origin.FOLDER:
         return job.output

@@ -116,7 +116,7 @@ class Inspected:
     failure: FailureKind | None = None
     reason: str = ""
     contents: tuple[str, ...] = ()
-    """What identifies the bytes of each input, where the results of the task may be reused; of none else."""
+    """What identifies the bytes of each input; empty unless the results of the task may be reused."""
 
 
 @dataclass(frozen=True, slots=True)

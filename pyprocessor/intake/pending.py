@@ -37,7 +37,7 @@ class PendingJobs(JobSource):
     """A source of jobs that need no scan.
 
     `released` has those that have become pending since, `to_divide` those to be done in parts, and in how many. Of
-    those that earlier runs ended in vain only what this run `asks_for` counts. What is `in_hand` was taken up before.
+    those that earlier runs ended in vain only what this run `asks_for` counts. Jobs `in_hand` were taken up before.
     """
 
     def __init__(
@@ -187,7 +187,7 @@ class PendingJobs(JobSource):
         return row if now is not None and _asked_for(now) == _asked_for(row) else None
 
     def _is_too_much(self, row: JobRow) -> bool:
-        """Whether a job is left to another run, since as many as are wanted were taken up."""
+        """Whether a job is left to another run, since this one has taken up as many as it should."""
         return self._enough and row.origin is Origin.SUBMITTED and row.id not in self._in_hand
 
     def _forget_cancelled(self) -> None:

@@ -24,7 +24,7 @@ def is_remote(given: object) -> bool:
 
 
 def fetching(given: Any, *, priority: int, tenant: str) -> Submission:
-    """The job that fetches an input, for one of that priority and tenant. Raises ValueError, with what is wrong."""
+    """Return the job that fetches an input. Raises ValueError, with what is wrong."""
     params = {URL: given} if isinstance(given, str) else dict(given)
     try:
         taken: Takes = params_as(Takes, params)
@@ -55,7 +55,7 @@ def fetching_job(
 
 
 def each_once(given: Iterable[Submission]) -> tuple[Submission, ...]:
-    """The jobs, each once: what several need is as urgent as the most urgent of them."""
+    """Return the jobs, each once: what several need has the priority of the most urgent of them."""
     jobs: dict[str, Submission] = {}
     for one in given:
         before = jobs.get(one.job.id)
@@ -65,5 +65,5 @@ def each_once(given: Iterable[Submission]) -> tuple[Submission, ...]:
 
 
 def asked_for(params: Mapping[str, Any]) -> object:
-    """What a document has for the input that is fetched with these params."""
+    """Return how a document names the input that is fetched with these params."""
     return params[URL] if len(params) == 1 else dict(params)

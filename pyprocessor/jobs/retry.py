@@ -81,7 +81,7 @@ def again_in_next_run(failure: FailureKind | None, *, attempts: int, failed_runs
 
 
 def final(outcome: Outcome, attempts: int, failed_runs: int, settings: ErrorSettings) -> Outcome:
-    """The outcome, of a failure with "left alone from now on" appended once `max_failed_runs` is reached."""
+    """Return the outcome; append "left alone from now on" to a failure once `max_failed_runs` is reached."""
     failed = outcome.kind is OutcomeKind.FAILED
     if not failed or failed_runs < settings.max_failed_runs or not bounded(outcome.failure, attempts=attempts):
         return outcome
@@ -90,7 +90,7 @@ def final(outcome: Outcome, attempts: int, failed_runs: int, settings: ErrorSett
 
 
 def too_large(sheds: int, call_bytes: int | None) -> str:
-    """Why a job is not tried again that was ended so often for want of memory; `call_bytes` is what its call held."""
+    """Return why a job fails that was ended so often for want of memory; `call_bytes` is what its call held."""
     reason = f"It was ended {sheds} times because memory ran short, at last with nothing of ours beside it"
     if call_bytes is not None:
         return f"{reason}, when it held {memory_size(call_bytes)}; it takes more than there is."

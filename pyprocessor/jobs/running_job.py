@@ -36,7 +36,7 @@ class RunningJob:
     source: Source | None = None
     inputs: tuple[Source, ...] = ()
     features: CostFeatures | None = None
-    """None where it is to get a copy of what another one made, which tells nothing of what making it takes."""
+    """None for one that gets a copy, which shows nothing of what doing it takes."""
     whole: CostFeatures | None = None
     """Of a job whose parts are there: what the cost of all of it depends on."""
     parts_cpu_seconds: float = 0.0
@@ -67,7 +67,7 @@ class RunningJob:
     used_cpu_seconds: float = 0.0
     """What its step has taken, at the latest reading."""
     process_cpu_seconds: float = 0.0
-    """What the step's process had taken then, maybe with calls before it; not a number as long as that is not known."""
+    """What the step's process had taken then, earlier calls included; not a number until that was measured."""
     steady_bytes: int = 0
     """Its memory when it last grew noticeably, at the monotonic time `steady_since`."""
     steady_since: float = math.inf
@@ -125,7 +125,7 @@ class RunningJob:
         self.process_cpu_seconds = math.nan if warm else 0.0
 
     def measured(self, memory_bytes: int, process_cpu_seconds: float, now: float, *, sharing: int = 1) -> None:
-        """Take in a reading of its ffmpeg: memory now, CPU time so far, of a process that so many share."""
+        """Take in a reading of its ffmpeg: memory now, CPU time so far, of a process that `sharing` jobs have."""
         if not math.isnan(self.process_cpu_seconds):
             self.used_cpu_seconds += (process_cpu_seconds - self.process_cpu_seconds) / sharing
         self.memory_bytes, self.process_cpu_seconds = memory_bytes, process_cpu_seconds

@@ -179,7 +179,7 @@ INSERT OR IGNORE INTO params (fingerprint, document) VALUES (:fingerprint, :docu
 
 -- ------------------------------------------------------------------ dependencies
 
--- What others had made for themselves they wait for however it ends: then they know why.
+-- A job waits for any end of a child or a fetch: if that failed, the job fails with its reason.
 -- name: insert_dependency
 INSERT OR REPLACE INTO dependencies (job_id, needs, any_end) VALUES (
     :id, :needs, :any_end OR EXISTS (SELECT 1 FROM jobs WHERE id = :needs AND origin = 'child')

@@ -10,7 +10,7 @@ REUSED = "reused"
 
 
 class ResultCache(JournalWriter):
-    """The part of the journal that keeps results by keys, which have all in them that a result depends on."""
+    """The part of the journal that keeps results, by keys in which is all that a result depends on."""
 
     def remember_content(self, source: Source, digest: str) -> None:
         """Keep what identifies the bytes of a file."""

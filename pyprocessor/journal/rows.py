@@ -146,7 +146,7 @@ class JobRow:
 
     @property
     def is_fetch(self) -> bool:
-        """As of its `Job`."""
+        """As `Job.is_fetch`."""
         return self.origin is Origin.CHILD and not self.parent
 
     @property

@@ -202,7 +202,7 @@ class WaitingJobs(JournalWriter):
         return row.name if row is not None else job_id
 
     def _take_in(self, job: Job, *, again: bool) -> list[str]:
-        """Take in a job where it is to be done; returns the ids of those that are, with what fetches its inputs."""
+        """Take in a job if it is to be done; returns its id then, and those of jobs that fetch its inputs again."""
         known = self.job(job.id)
         if known is None and not job.products:
             self._enter("insert_job", job)
@@ -233,7 +233,7 @@ class WaitingJobs(JournalWriter):
         return [*fetched, job.id]
 
     def _gone(self, needs: Iterable[str]) -> list[JobRow]:
-        """Inputs of a job that were not fetched, or are gone since all that read them were done."""
+        """Return the fetches among these jobs that failed, or left what is gone since all that read it were done."""
         fetches = (row for row in filter(None, map(self.job, needs)) if row.is_fetch and row.final)
         return [row for row in fetches if row.state is not JobState.SUCCEEDED or not self.is_wanted(row.id)]
 

@@ -1,4 +1,4 @@
-"""Is a value of a document the kind that is asked for, and how is it shown to who wrote it?"""
+"""Is a value in a document of the kind that is asked for, and how does a message show it?"""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TypeGuard
 from pyprocessor.models.wording import one_line
 
 MAX_NESTED = 100
-"""Levels of values within values: some hundreds more, and they could not be sent to a process."""
+"""Levels of values within values; with some hundreds more they could not be sent to a process."""
 
 
 def is_number(value: object) -> bool:
@@ -30,7 +30,7 @@ def is_text(value: object) -> TypeGuard[str]:
 
 
 def is_too_deep(value: object, most: int = MAX_NESTED) -> bool:
-    """Whether JSON holds values within values at more than so many levels."""
+    """Whether a value of JSON is nested more than so many levels deep."""
     level = [value]
     while level and most >= 0:
         level = [
@@ -44,7 +44,7 @@ def is_too_deep(value: object, most: int = MAX_NESTED) -> bool:
 
 
 def shown(value: object) -> str:
-    """A value as a document would have it, shortened."""
+    """Return a value as a document would have it, shortened."""
     try:
         text = json.dumps(value)
     except (TypeError, ValueError, RecursionError):

@@ -203,7 +203,7 @@ def submitted_id(queue: str, key: str, tenant: str = "") -> str:
 
 
 def tenant_folder(tenant: str) -> bytes:
-    """The name of the folder in which the products of a tenant's jobs lie, another one for each; empty for none."""
+    """Return the name of the folder for products of a tenant, different for each; empty for no tenant."""
     name = "".join(f"%{ord(c):02X}" if c in "/%" or ord(c) < ord(" ") else c for c in tenant)
     return (f"%2E{name[1:]}" if name.startswith(".") else name).encode("utf-8", "surrogateescape")
 
@@ -254,7 +254,7 @@ class Job:
 
     @property
     def is_fetch(self) -> bool:
-        """Whether it fetches an input, for all jobs that read that."""
+        """Whether it fetches something, for all jobs that need that."""
         return self.origin is Origin.CHILD and not self.parent
 
     @property

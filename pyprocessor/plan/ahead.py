@@ -18,12 +18,12 @@ MOST_WAITING = 64
 AHEAD_SECONDS = 0.5
 """Work that a slot has for a turn of the engine's loop that takes long."""
 MOST_FETCHED = MOST_WAITING
-"""Inputs that are being fetched, or lie there and nobody has begun to read them."""
+"""Inputs that are being fetched or lie there unread, at most."""
 MOST_AHEAD = 256
 LEAST_AHEAD = 2
 """One that runs and the next."""
 PASSED_SHARE = 2
-"""A job is passed by others while what waits is so many times what the other slots do meanwhile, once it runs."""
+"""Others may pass a job while what waits is so many times the work that other slots could do while it runs."""
 
 
 def jobs_ahead(job: QueuedJob) -> int:
@@ -52,10 +52,10 @@ def files_to_give(job: QueuedJob, left: int, all_slots: int) -> int:
 def goes_on_with(
     ready: ReadyQueue, kind: Kind, head: QueuedJob, all_slots: int, available: Callable[[QueuedJob], bool]
 ) -> QueuedJob | None:
-    """The job that a process which does calls of one kind goes on with: the `head` where it is of that kind, else one
-    that only costs decide to come later.
+    """Return the job with which a process that does calls of one kind goes on, so that what it loaded stays of use.
 
-    So what the process has loaded stays of use. None where the head might then end after all others.
+    It is the `head` if that is of the kind, else one that only costs put behind the head. None where there is no such
+    one, or the head might then end after all others.
     """
     if head.kind == kind:
         return head
@@ -100,7 +100,7 @@ def more_of_its_kind(
 
 
 def fetched_enough(files: int, total_bytes: int, left_bytes: int) -> str:
-    """Why no input is fetched now, as the end of a sentence; empty where one may be.
+    """Return why no input may be fetched now, as the end of a sentence; empty where one may.
 
     So many `files` are being fetched or lie there unread, of so many bytes in all, and the disk has so many left.
     """

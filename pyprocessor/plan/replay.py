@@ -85,7 +85,7 @@ def recommendations(run: RunToReplay) -> tuple[Advice, ...]:
 
 
 def not_replayed(run: RunToReplay) -> str:
-    """A sentence that says why a run is not replayed; empty where it is."""
+    """Return a sentence that says why a run is not replayed; empty where it is."""
     seconds = run.seconds - run.closed_seconds
     if run.seconds <= 0:
         return "The clock was set back while the run was on."

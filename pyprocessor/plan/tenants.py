@@ -185,10 +185,10 @@ class TenantOrder:
         self._newcomers.clear()
 
     def _level(self, wanted: Standing, without: Container[str] = ()) -> float:
-        """What the least served tenant has, of those that stand as wanted, else of those that are next.
+        """Return what the least served tenant was given, of those that stand as wanted, else of those that are next.
 
-        Others than these are served little because their turn has not come, and one that has reached a limit because
-        of that: who began with as little would be served alone until it had as much as those that it runs beside.
+        Tenants whose turn has not come, or that are at a limit, do not count: one that began as low as they are would
+        be served alone until it had as much as those that it runs beside.
         """
         places = [p for p in self._places if p[2] not in without and not self._tenants.shortage(p[2])]
         beside = [given for at, given, _, _ in places if at == wanted] or [given for _, given, _, _ in places[:1]]
@@ -205,12 +205,12 @@ class TenantOrder:
         self._charge(job.tenant, job.cpu_seconds)
 
     def excess_since(self, job_id: str) -> float:
-        """By how much the jobs of its tenant took more than was charged, since this one was taken, which is in hand."""
+        """Return the CPU-seconds that its tenant's jobs took beyond their charges since this one was taken."""
         charged = self._charged.get(job_id)
         return self._excess[charged.tenant] - charged.excess_before if charged is not None else 0.0
 
     def refund(self, job_id: str) -> None:
-        """Charge nothing for a job in hand that was asked back; if it begins all the same `charge` corrects that."""
+        """Charge nothing for a job that was asked back; if it begins all the same, `charge` corrects that."""
         self._change(job_id, 0.0)
 
     def charge(self, job_id: str, cpu_seconds: float) -> None:

@@ -63,7 +63,7 @@ def transcribe(
 ) -> dict[str, int]:
     """Transcribe a WAV of 16 kHz, mono, 16 bits, and write segments to `output` as JSON.
 
-    `model` is a folder, or a name; `allow_download` says that one which is not on this machine was to be fetched.
+    `model` is a folder, or a name; with `allow_download` it was to be fetched before, and the error says so.
     Raises JobError where faster-whisper or the model is not there, or the model does not know the language.
     """
     numpy, whisper = _libraries()
@@ -154,7 +154,7 @@ def is_name(model: str) -> bool:
 
 
 def fetch_model(model: str) -> dict[str, bool]:
-    """Fetch a model from the Hugging Face hub, unless it is on this machine; goes on where it was broken off.
+    """Fetch a model from the Hugging Face hub, unless it is on this machine; go on where that was broken off.
 
     Returns whether a server was asked. Raises JobError.
     """

@@ -71,8 +71,9 @@ class Names:
         self._taken = {hash(one) for one in taken}
 
     def named(self, given: Submission, known: Known, fetched: Sequence[Submission] = ()) -> Submission:
-        """The job called by its first file, here or `fetched`, without the extension, or as the task whose product it
-        reads, or by its key.
+        """Return the job with the name of its first file, or of the task whose product it reads, or with its key.
+
+        The file may be one that is `fetched`; its extension is left out.
         """
         job = given.job
         file = next((one.job.source.relative for one in fetched[:1] if job.inputs[0] == ProductOf(one.job.id)), b"")

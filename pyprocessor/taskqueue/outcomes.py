@@ -49,7 +49,7 @@ def deadline_of(given: object) -> float:
 
 
 def outlook_of(request: RunRequest, due: float) -> Outlook:
-    """Whether all that waits in a queue would be done by a time, or by times of its own."""
+    """Predict whether all that waits in a queue is done by a time, or each task by its own deadline."""
     jobs: list[Submission] = []
     with suppress(NoJournal), JournalReader.read_only(state_folder(request.output).path) as journal:
         jobs = [

@@ -205,9 +205,9 @@ class BatchProcessor:
             self._follower = Follower(self._bell, self._ended)
 
     async def outlook(self, deadline: float | str) -> Outlook:
-        """Whether all tasks that wait would be done by a time, if the queue were started now.
+        """Predict whether all tasks that wait are done by a time, if the queue starts now.
 
-        An ISO time or seconds since 1970, for tasks that have no deadline of their own. Raises UsageError for no time.
+        `deadline`, an ISO time or seconds since 1970, is for tasks that have none of their own. Raises UsageError.
         """
         due = deadline_of(deadline)
         request = RunRequest((), self._output, self._profile, tool_path="")
@@ -361,7 +361,7 @@ class BatchProcessor:
     # ------------------------------------------------------------ results
 
     async def results(self, *, tenant: str | None = None) -> AsyncIterator[TaskOutcome]:
-        """Yield each task that ended for good, of one tenant or of all, in that order, as long as the queue works.
+        """Yield each task, of one tenant or of all, as it ends for good, as long as the queue works.
 
         Begun before `start` it waits for that, begun later it yields first what has ended. Tasks that were done before
         they were added again are among them.

@@ -84,7 +84,7 @@ class Asked:
     """A chunk of requests, and who answers them."""
 
     handler: Mapping[str, Any]
-    """As `workers/answering` takes it, with `function` or `pickled`; or all APIs for its `chat`, and their `limits`."""
+    """As `workers/answering` takes it; where it has `chat`, a list of APIs to choose from, and their `limits`."""
     requests: tuple[tuple[str, str, str, str, Mapping[str, Any] | None], ...]
     """The fields of a BatchRequest each."""
     log: str
@@ -161,7 +161,7 @@ def _call(asked: Asked, handler: Mapping[str, Any], answers: Answers, suspect: i
 
 
 def most_seconds(requests: int, timeout_seconds: float) -> float:
-    """Return what a chunk takes at most: each request may hang the call for all that are left, and then those alone."""
+    """Return the most that a chunk takes: each request may hang the call for all that are left, and its own calls."""
     together = requests * timeout_seconds + _GRACE_SECONDS
     return requests * (together + MOST_TRIES_ALONE * (timeout_seconds + _GRACE_SECONDS))
 

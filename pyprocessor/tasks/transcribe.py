@@ -86,7 +86,7 @@ class Transcribe:
     reusable = True
 
     def fetches(self, params: Any) -> Iterator[tuple[str, dict[str, str]]]:
-        """What else is fetched before it: the models of its back ends."""
+        """Yield the jobs that fetch the models of its back ends."""
         for choice in params_as(TranscribeParams, params).choices:
             if choice.model_to_fetch:
                 yield FetchModel.name, {"model": choice.model_to_fetch}
@@ -101,7 +101,7 @@ class Transcribe:
         check_sound(media)
         found = {"seconds": media.playing_seconds or _UNKNOWN_SECONDS, "model_bytes": sizes[0]}
         reference = _reference(source)
-        # By it the result is told from that of the same sound beside another text.
+        # Part of what identifies the content: the same sound beside another text gives another result.
         return found if reference is None else {**found, "reference": sha256(reference.encode()).hexdigest()}
 
     def plan(self, params: Any, inputs: tuple[Source, ...], found: Any, output: bytes) -> Plan:  # noqa: ARG002 - the task's
@@ -162,7 +162,7 @@ class Model:
 
 
 class FetchModel:
-    """Has a model on this machine, for all transcriptions that are to use it."""
+    """Fetch a model to this machine, once for all transcriptions that use it."""
 
     name = "fetch-model"
     takes = Model

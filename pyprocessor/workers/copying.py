@@ -24,12 +24,17 @@ COPY = "copy"
 """The affinity of such jobs: one process does them one after the other."""
 _AT_ONCE_BYTES = 1 << 30
 _OF_THE_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+_Pair = tuple[str, str, tuple[int, int]]
+"""The paths of an old file and of a new one, and the seal of the old one."""
 
 
 def copied(reused: Reusable, work: Work, output_root: bytes) -> Steps:
-    """The steps of a job that gets a copy; raises JobError where there is nothing to be copied any more."""
-    pairs = list(zip(reused.sources, work.inputs, strict=True))
-    compared = [(os.fsdecode(old.path), os.fsdecode(new.path)) for old, new in pairs if is_sampled(new)]
+    """Yield the steps of a job that gets a copy. Raises JobError where the result cannot be copied."""
+    compared = [
+        (os.fsdecode(old.path), os.fsdecode(new.path), (old.size_bytes, old.mtime_ns))
+        for old, new in zip(reused.sources, work.inputs, strict=True)
+        if is_sampled(new)
+    ]
     made = {product.role: (product, seal) for product, seal in reused.products}
     copies, products = [], []
     for place, product in enumerate(work.products):
@@ -37,8 +42,7 @@ def copied(reused: Reusable, work: Work, output_root: bytes) -> Steps:
         name = f"{work.name}.{place}"
         copies.append((os.fsdecode(os.path.join(output_root, old.name)), os.fsdecode(work.path(name)), seal))
         products.append(Made(name, product.role))
-    seals = [(old.size_bytes, old.mtime_ns) for old, new in pairs if is_sampled(new)]
-    arguments: dict[str, Any] = {"sources": compared, "sealed": seals, "products": copies}
+    arguments: dict[str, Any] = {"sources": compared, "products": copies}
     if compared or sum(size for _, _, (size, _) in copies) > WHOLE_BYTES:
         returned: Returned = yield Call(f"{__name__}:copy", arguments, affinity=COPY)
         problem = returned.value
@@ -52,18 +56,14 @@ def copied(reused: Reusable, work: Work, output_root: bytes) -> Steps:
     return Done(facts, tuple(products), json.loads(reused.result) if reused.result is not None else None)
 
 
-def copy(
-    sources: Sequence[tuple[str, str]],
-    sealed: Sequence[tuple[int, int]],
-    products: Sequence[tuple[str, str, tuple[int, int]]],
-) -> str:
-    """Copy products, each given as (its path, where to, seal), if each pair of sources holds the same bytes.
+def copy(sources: Sequence[_Pair], products: Sequence[_Pair]) -> str:
+    """Copy products, the old file of each pair to the new one, if the two sources of each pair hold the same bytes.
 
-    The first of each pair has to be as it was `sealed`. Returns why it was not done, as a sentence, or nothing. The
-    copies share nothing with what they are copies of, but for blocks that the file system itself parts again.
+    Each old file has to have its seal. Returns a sentence that says why nothing is copied, else an empty text. Copies
+    share blocks with the old files at most where the file system copies these on a write.
     """
     try:
-        for (old, new), seal in zip(sources, sealed, strict=True):
+        for old, new, seal in sources:
             found = os.stat(old)
             if (found.st_size, found.st_mtime_ns) != tuple(seal):
                 return f"{display(os.fsencode(old))} is not as it was."
@@ -83,7 +83,7 @@ def copy(
 
 
 def _copy_file(old: str, new: str) -> None:
-    """Copy a file, within the file system where that can share blocks until one of both is changed."""
+    """Copy a file; blocks are shared where the file system can do that."""
     with open(old, "rb") as reading, open(new, "xb") as writing:
         try:
             while os.copy_file_range(reading.fileno(), writing.fileno(), _AT_ONCE_BYTES):

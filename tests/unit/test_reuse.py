@@ -63,15 +63,15 @@ def test_a_copy_is_a_file_of_its_own(tmp_path: Path) -> None:
     made, new = tmp_path / "made", tmp_path / "new"
     made.write_bytes(b"a product" * 1000)
     seal = (made.stat().st_size, made.stat().st_mtime_ns)
-    assert copy([], [], [(str(made), str(new), seal)]) == ""
+    assert copy([], [(str(made), str(new), seal)]) == ""
     assert new.read_bytes() == made.read_bytes()
     assert new.stat().st_ino != made.stat().st_ino
-    assert "is not as it was made" in copy([], [], [(str(made), str(tmp_path / "b"), (seal[0], 1))])
-    assert "is not as it was made" in copy([], [], [(str(tmp_path / "gone"), str(tmp_path / "b"), seal)])
-    assert "cannot be read" in copy([], [], [(str(made), str(tmp_path / "no folder" / "b"), seal)])
-    other = (str(made), str(file(tmp_path / "other", seal[0])))
-    assert "differs" in copy([other], [seal], [])
-    assert "is not as it was." in copy([other], [(1, 1)], [])
+    assert "is not as it was made" in copy([], [(str(made), str(tmp_path / "b"), (seal[0], 1))])
+    assert "is not as it was made" in copy([], [(str(tmp_path / "gone"), str(tmp_path / "b"), seal)])
+    assert "cannot be read" in copy([], [(str(made), str(tmp_path / "no folder" / "b"), seal)])
+    other = str(file(tmp_path / "other", seal[0]))
+    assert "differs" in copy([(str(made), other, seal)], [])
+    assert "is not as it was." in copy([(str(made), other, (1, 1))], [])
 
 
 def test_all_that_decides_a_result_is_in_its_key() -> None:
