@@ -41,7 +41,7 @@ def audit(
 ) -> ExitCode:
     """Export runs, attempts and events in the order of time: who, what, when, which settings, which result.
 
-    What was pruned is among them; with --tenant only what is about jobs of theirs. With --prove a line names each
+    What was pruned is among them; with --tenant only what is about jobs of that tenant. With --prove a line names each
     product that is not as it was made, or of which journal and receipts differ.
     """
     contact = Contact(output)

@@ -49,9 +49,8 @@ def report(session: Session, output: str, form: str, last: int | None, verbose: 
             return
         goes_on = run.ended_at is None and is_alive(run.engine)
         found = run_to_replay(journal, run, folder, goes_on=goes_on)
-        replayed = found if isinstance(found, RunToReplay) else None
-        why_not = not_replayed(found) if isinstance(found, RunToReplay) else found
-        advice = recommendations(replayed) if replayed is not None else None
+        why_not = found if isinstance(found, str) else not_replayed(found)
+        advice = None if isinstance(found, str) else recommendations(found)
 
         def text(summed: summary.Summary) -> str:
             told = summary.text(summed, width=width, goes_on=goes_on, verbose=verbose)

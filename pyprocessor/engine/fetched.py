@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from pyprocessor.engine.recovery import ID_LENGTH
+from pyprocessor.engine.recovery import intermediates
 from pyprocessor.errors import PublishError
 from pyprocessor.intake.details import INTERMEDIATE
 from pyprocessor.jobs.queued_job import QueuedJob
@@ -32,14 +32,14 @@ class FetchedInputs:
     @cached_property
     def unread(self) -> dict[str, int]:
         """By the job that fetched it: the bytes of an input that no job has begun to read and one is to."""
-        folder, unread = os.path.join(self._output, INTERMEDIATE), {}
-        for name in os.listdir(folder) if os.path.isdir(folder) else ():
-            row = self._journal.job(os.fsdecode(name[:ID_LENGTH]))
-            if row is None or row.produced is None or row.state is not JobState.SUCCEEDED or not row.is_fetch:
-                continue
-            if self._journal.is_awaited(row.id):
-                unread[row.id] = row.produced.size_bytes
-        return unread
+        return {
+            row.id: row.produced.size_bytes
+            for _, row in intermediates(self._journal, self._output)
+            if row.is_fetch
+            and row.produced is not None
+            and row.state is JobState.SUCCEEDED
+            and self._journal.is_awaited(row.id)
+        }
 
     def arrived(self, job: QueuedJob, size_bytes: int) -> None:
         """Take note of what a job made, if that is an input of others that are still to be done."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from pyprocessor.errors import FailureKind, PublishError
@@ -34,7 +34,7 @@ from pyprocessor.system.processes import kill_group, process_identity, wait_gone
 
 SETTLE_SECONDS = 5.0
 """How long processes that were killed may take to be gone."""
-ID_LENGTH = 32
+_ID_LENGTH = 32
 """Of a job's id, with which the names of its products begin where it is a part of another."""
 INTERRUPTED = Outcome(OutcomeKind.INTERRUPTED, "The run ended before the file was done.")
 
@@ -97,15 +97,22 @@ def recover(
 
 def _sweep_intermediates(journal: Journal, output_root: bytes) -> None:
     """Remove what jobs left that others were made of which need it no more."""
-    folder = os.path.join(output_root, INTERMEDIATE)
-    for name in os.listdir(folder) if os.path.isdir(folder) else ():
-        row = journal.job(os.fsdecode(name[:ID_LENGTH]))
-        if row is None or row.origin is not Origin.CHILD or (row.is_fetch and journal.is_wanted(row.id)):
+    for path, row in intermediates(journal, output_root):
+        if row.origin is not Origin.CHILD or (row.is_fetch and journal.is_wanted(row.id)):
             continue
         parent = journal.job(row.parent)
         if parent is None or parent.state is JobState.SUCCEEDED or row.id not in journal.needs(parent.id):
             with contextlib.suppress(PublishError):
-                discard(os.path.join(folder, name))
+                discard(path)
+
+
+def intermediates(journal: Journal, output_root: bytes) -> Iterator[tuple[bytes, JobRow]]:
+    """Yield the paths of what jobs left for others, each with the job that left it, where the journal knows that."""
+    folder = os.path.join(output_root, INTERMEDIATE)
+    for name in os.listdir(folder) if os.path.isdir(folder) else ():
+        row = journal.job(os.fsdecode(name[:_ID_LENGTH]))
+        if row is not None:
+            yield os.path.join(folder, name), row
 
 
 def sweep_kept(journal: Journal, folder: StateFolder, asks_for: Callable[[str], bool]) -> None:

@@ -25,8 +25,8 @@ from pyprocessor.intake.paths import all_exist
 from pyprocessor.intake.remote_inputs import each_once, fetching, fetching_job, is_remote
 from pyprocessor.journal.waiting import Submission
 from pyprocessor.models import MAIN, Cost, Job, JobInput, Origin, ProductOf, Source, display, submitted_id
-from pyprocessor.models.plain_values import MAX_NESTED, is_number, is_text, is_too_deep, shown
-from pyprocessor.models.wording import moment, one_line
+from pyprocessor.models.plain_values import MAX_NESTED, is_number, is_text, is_too_deep, shown, time_of
+from pyprocessor.models.wording import one_line
 from pyprocessor.tasks.call import CALL, lies_in
 from pyprocessor.tasks.registry import fetches, offered, problems, whole_params
 
@@ -301,9 +301,8 @@ class _Entry:
         value = given.get(name)
         if value is None:
             return None
-        if isinstance(value, str) or is_number(value):
-            with suppress(ValueError):
-                return moment(value)
+        with suppress(ValueError):
+            return time_of(value)
         self.wrong(name, f"must be a time such as 2026-01-31T22:00:00Z, or seconds since 1970, not {shown(value)}")
         return None
 

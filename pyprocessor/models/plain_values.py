@@ -7,15 +7,22 @@ import math
 from collections.abc import Mapping
 from typing import TypeGuard
 
-from pyprocessor.models.wording import one_line
+from pyprocessor.models.wording import moment, one_line
 
 MAX_NESTED = 100
 """Levels of values within values; with some hundreds more they could not be sent to a process."""
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     """Whether it is a finite number, and not true or false."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def time_of(value: object) -> float:
+    """Return seconds since 1970 of an ISO time, or of such a number. Raises ValueError for anything else."""
+    if isinstance(value, str) or is_number(value):
+        return moment(value)
+    raise ValueError(value)
 
 
 def is_text(value: object) -> TypeGuard[str]:

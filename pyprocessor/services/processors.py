@@ -222,7 +222,7 @@ class OptimizedBatchProcessor(AdvancedBatchProcessor):
         handler, output = self._runner.handler, self._runner.output
         self._kept: AnswerStore | None = None
         if output is not None and size > 0 and not handler.task:
-            self._kept = AnswerStore(os.path.abspath(os.fsencode(output)), handler, size, expiry)
+            self._kept = AnswerStore(os.fsencode(output), handler, size, expiry)
 
     def process_batch_optimized(self, requests: Iterable[BatchRequest]) -> list[BatchResult]:
         """In their order; what was answered before comes from the cache, and equal requests are asked once."""

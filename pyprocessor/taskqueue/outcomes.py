@@ -13,9 +13,8 @@ from pyprocessor.errors import NoJournal, UsageError
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import JobRow
 from pyprocessor.journal.waiting import Submission
-from pyprocessor.models.plain_values import is_number, shown
+from pyprocessor.models.plain_values import shown, time_of
 from pyprocessor.models.run import RunRequest
-from pyprocessor.models.wording import moment
 from pyprocessor.state.state_folder import state_folder
 from pyprocessor.taskqueue.adding import data_of
 from pyprocessor.taskqueue.records import SUCCEEDED, BatchTask, TaskOutcome
@@ -41,11 +40,10 @@ def outcome_of(row: JobRow, journal: JournalReader, output: bytes, max_retries: 
 def deadline_of(given: object) -> float:
     """A time that a program names, in seconds since 1970. Raises UsageError for what is none."""
     try:
-        if isinstance(given, str | float | int) and (isinstance(given, str) or is_number(given)):
-            return moment(given)
+        return time_of(given)
     except ValueError:
-        pass
-    raise UsageError(f"deadline is {shown(given)}; give a time such as 2026-01-31T22:00:00Z, or seconds since 1970.")
+        what = "give a time such as 2026-01-31T22:00:00Z, or seconds since 1970"
+        raise UsageError(f"deadline is {shown(given)}; {what}.") from None
 
 
 def outlook_of(request: RunRequest, due: float) -> Outlook:

@@ -185,7 +185,7 @@ async def _all_at_once(
     alone: bool,
     leaves: bool,
 ) -> None:
-    """Call coroutines. With `leaves`, what raised JobError as UNAVAILABLE is left, with what was not begun."""
+    """Call coroutines; with `leaves` begin none more once one raised JobError as UNAVAILABLE, then raise that."""
     import asyncio
 
     gate = asyncio.Semaphore(most)
@@ -206,7 +206,7 @@ async def _all_at_once(
             except BaseException as error:  # the boundary: whatever a handler raises is its request's failure
                 task = asyncio.current_task()
                 if task is not None and task.cancelling():
-                    raise  # the log cannot be written
+                    raise  # cancelled by the group, as the log could not be written
                 if leaves and isinstance(error, JobError) and error.kind is FailureKind.UNAVAILABLE:
                     log.given_back(place)
                     unavailable = error
