@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -36,6 +37,7 @@ SETTLE_SECONDS = 5.0
 """How long processes that were killed may take to be gone."""
 ID_LENGTH = 32
 """Of a job's id, with which the names of its products begin where it is a part of another."""
+_ID = re.compile(rb"[0-9a-f]{32}")
 INTERRUPTED = Outcome(OutcomeKind.INTERRUPTED, "The run ended before the file was done.")
 
 
@@ -100,10 +102,14 @@ def _sweep_intermediates(journal: Journal, output_root: bytes) -> None:
     folder = os.path.join(output_root, INTERMEDIATE)
     for name in os.listdir(folder) if os.path.isdir(folder) else ():
         row = journal.job(os.fsdecode(name[:ID_LENGTH]))
-        if row is None or row.origin is not Origin.CHILD or (row.is_fetch and journal.is_wanted(row.id)):
-            continue
-        parent = journal.job(row.parent)
-        if parent is None or parent.state is JobState.SUCCEEDED or row.id not in journal.needs(parent.id):
+        if row is None:  # pruned, or of a journal that is lost
+            needless = _ID.match(name) is not None
+        elif row.origin is not Origin.CHILD or (row.is_fetch and journal.is_wanted(row.id)):
+            needless = False
+        else:
+            parent = journal.job(row.parent)
+            needless = parent is None or parent.state is JobState.SUCCEEDED or row.id not in journal.needs(parent.id)
+        if needless:
             with contextlib.suppress(PublishError):
                 discard(os.path.join(folder, name))
 
