@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from pyprocessor import __version__
 from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.intake.classify import Todo
 from pyprocessor.jobs.running_job import RunningJob
@@ -55,7 +56,7 @@ def key_of(settings: BatchSettings, job: Job, damaged: str, found: str | None, c
         return ""
     products = [product.role for product in job.products]
     tenant = [] if settings.share_results else [job.tenant]
-    parts = [tenant, job.task, job.params_fingerprint, damaged, products, found, list(contents)]
+    parts = [__version__, tenant, job.task, job.params_fingerprint, damaged, products, found, list(contents)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
