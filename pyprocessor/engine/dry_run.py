@@ -21,7 +21,7 @@ from pyprocessor.intake.submission_preview import Preview, previews
 from pyprocessor.journal.database import is_there
 from pyprocessor.journal.reader import JournalReader, jobs_known
 from pyprocessor.journal.waiting import Submission
-from pyprocessor.models import FOLDER_TASK, WHOLE, Division, Job, JobState, Origin, PlanReport, SkippedFile
+from pyprocessor.models import FOLDER_TASK, WHOLE, Division, Job, JobState, Origin, PlanReport, SkippedFile, display
 from pyprocessor.models.run import Listener, RunRequest
 from pyprocessor.models.wording import count, duration, utc
 from pyprocessor.plan.chances import Forecast, PlannedRun, forecast
@@ -70,11 +70,14 @@ class Outlook:
     waiting: int
     deadlines: tuple[float, ...]
     now: float
+    failing: tuple[Preview, ...] = ()
+    """Of the jobs: those that are known to fail as they are."""
 
     @property
     def chance(self) -> float:
-        """0 where nothing is known of what the jobs take."""
-        return 0.0 if self.expected.unknown and not self.expected.runs else self.expected.forecast.chance
+        """0 where nothing is known of what the jobs take, or one of them would fail as it is."""
+        hopeless = self.failing or (self.expected.unknown and not self.expected.runs)
+        return 0.0 if hopeless else self.expected.forecast.chance
 
     @property
     def line(self) -> str:
@@ -94,6 +97,10 @@ class Outlook:
             parts.append("nothing is known of what the jobs take, or nothing is left to do.")
         if self.waiting:
             parts.append(f"Also counted: {count(self.waiting, 'job')} submitted before.")
+        if self.failing:
+            first, more = self.failing[0], len(self.failing) - 1
+            name = display(first.submission.job.source.relative) + (f" (and {more:,} more)" if more else "")
+            parts.append(f"{name} would fail: {first.problem}")
         if self.expected.unknown:
             parts.append(f"Not counted: {count(self.expected.unknown, 'job')} whose cost is not known before.")
         return " ".join(parts)
@@ -117,7 +124,8 @@ def outlook(jobs: Sequence[Submission], request: RunRequest) -> Outlook:
     to_do = [preview for preview in found if preview.submission.job.id not in done]
     deadlines = tuple(given.job.deadline for given in jobs if given.job.deadline is not None)
     own = tuple(preview for preview in found if preview.submission.job.id in new)
-    return Outlook(own, expected(to_do, request, now), len(waiting), deadlines, now)
+    failing = tuple(preview for preview in to_do if preview.would_fail and preview.submission.job.id in new)
+    return Outlook(own, expected(to_do, request, now), len(waiting), deadlines, now, failing)
 
 
 def still_to_do(journal: JournalReader) -> Iterator[Submission]:

@@ -35,7 +35,8 @@ class FetchedInputs:
         return {
             row.id: row.produced.size_bytes
             for _, row in intermediates(self._journal, self._output)
-            if row.is_fetch
+            if row is not None
+            and row.is_fetch
             and row.produced is not None
             and row.state is JobState.SUCCEEDED
             and self._journal.is_awaited(row.id)

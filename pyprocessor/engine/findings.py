@@ -124,6 +124,7 @@ class Findings:
         self._moves.tally.media_seconds += 0.0 if again else seconds
         self._moves.in_hand.add(job.id)
         if taken_up:
+            self._moves.reuse.goes_on_in_parts(replace(todo, job=planned), row)
             self._divisions.take_up(row)
             return True
         chosen = self._moves.reuse.choose(replace(todo, job=planned), row)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -34,8 +35,8 @@ from pyprocessor.system.processes import kill_group, process_identity, wait_gone
 
 SETTLE_SECONDS = 5.0
 """How long processes that were killed may take to be gone."""
-_ID_LENGTH = 32
-"""Of a job's id, with which the names of its products begin where it is a part of another."""
+_ID = re.compile(rb"[0-9a-f]{32}")
+"""A job's id, with which the names of its products begin where it is a part of another."""
 INTERRUPTED = Outcome(OutcomeKind.INTERRUPTED, "The run ended before the file was done.")
 
 
@@ -98,21 +99,24 @@ def recover(
 def _sweep_intermediates(journal: Journal, output_root: bytes) -> None:
     """Remove what jobs left that others were made of which need it no more."""
     for path, row in intermediates(journal, output_root):
-        if row.origin is not Origin.CHILD or (row.is_fetch and journal.is_wanted(row.id)):
-            continue
-        parent = journal.job(row.parent)
-        if parent is None or parent.state is JobState.SUCCEEDED or row.id not in journal.needs(parent.id):
+        if row is None:  # pruned, or of a journal that is lost
+            needless = True
+        elif row.origin is not Origin.CHILD or (row.is_fetch and journal.is_wanted(row.id)):
+            needless = False
+        else:
+            parent = journal.job(row.parent)
+            needless = parent is None or parent.state is JobState.SUCCEEDED or row.id not in journal.needs(parent.id)
+        if needless:
             with contextlib.suppress(PublishError):
                 discard(path)
 
 
-def intermediates(journal: Journal, output_root: bytes) -> Iterator[tuple[bytes, JobRow]]:
-    """Yield the paths of what jobs left for others, each with the job that left it, where the journal knows that."""
+def intermediates(journal: Journal, output_root: bytes) -> Iterator[tuple[bytes, JobRow | None]]:
+    """Yield the paths of what jobs left for others, each with the job that left it; None where no journal has that."""
     folder = os.path.join(output_root, INTERMEDIATE)
     for name in os.listdir(folder) if os.path.isdir(folder) else ():
-        row = journal.job(os.fsdecode(name[:_ID_LENGTH]))
-        if row is not None:
-            yield os.path.join(folder, name), row
+        if job_id := _ID.match(name):
+            yield os.path.join(folder, name), journal.job(job_id[0].decode("ascii"))
 
 
 def sweep_kept(journal: Journal, folder: StateFolder, asks_for: Callable[[str], bool]) -> None:

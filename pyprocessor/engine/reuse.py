@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from pyprocessor import __version__
 from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.intake.classify import Todo
 from pyprocessor.jobs.running_job import RunningJob
@@ -28,6 +29,7 @@ from pyprocessor.models import (
     CostFeatures,
     Job,
     Origin,
+    OutcomeKind,
     OutputFacts,
     Reusable,
     Usage,
@@ -40,6 +42,7 @@ from pyprocessor.workers.copying import COPY
 
 _BYTES_PER_CPU_SECOND = 1e9
 _START_CPU_SECONDS, _MEMORY_BYTES = 0.01, 32 << 20
+_FAILED = (OutcomeKind.FAILED, OutcomeKind.QUARANTINED)
 _GONE = "What was to be copied is not kept any more."
 
 
@@ -52,7 +55,7 @@ def key_of(settings: BatchSettings, job: Job, damaged: str, found: str | None, c
         return ""
     products = [product.role for product in job.products]
     tenant = [] if settings.share_results else [job.tenant]
-    parts = [tenant, job.task, job.params_fingerprint, damaged, products, found, list(contents)]
+    parts = [__version__, tenant, job.task, job.params_fingerprint, damaged, products, found, list(contents)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
 
@@ -75,6 +78,8 @@ class Reuse:
     """By job that is to get a copy: what the cost of copying follows from."""
     _refused: dict[str, str] = field(default_factory=dict)
     """By job: the one whose result it could not copy."""
+    _in_vain: set[str] = field(default_factory=set)
+    """Keys of jobs that failed: others of these do not wait for each other, lest each fails after the one before it."""
 
     def choose(self, todo: Todo, row: JobRow) -> Todo | None:
         """Return a job as it is to be done, maybe as a copy; None where it waits for another one of the same key."""
@@ -87,7 +92,7 @@ class Reuse:
             return todo
         self._keys[job.id] = key
         if not row.anew:
-            if first != job.id and not self._overtakes(job, first, key):
+            if first != job.id and not self._goes_on(job, first, key):
                 self._behind.setdefault(key, {})[job.id] = None
                 return None
             self._journal.count_lookup()
@@ -97,15 +102,32 @@ class Reuse:
         self._first.setdefault(key, job.id)
         return todo
 
-    def _overtakes(self, job: Job, first: str, key: str) -> bool:
-        """Whether a job is done in place of the first one of its key, which has not begun and would come later."""
+    def _goes_on(self, job: Job, first: str, key: str) -> bool:
+        """Whether a job does not wait for the first one of its key: it would be late, or that one may come later."""
+        if key in self._in_vain or (job.deadline is not None and time.time() + job.cost.cpu_seconds > job.deadline):
+            return True
         row = self._journal.job(first)
+        if row is not None and row.tenant != job.tenant and self._queue.limited(row.tenant):
+            return True
         if row is None or row.state in IN_HAND or row.priority <= job.priority:
             return False
-        self._first[key] = job.id
+        self._take_over(job.id, first, key)
+        return True
+
+    def _take_over(self, job_id: str, first: str, key: str) -> None:
+        """Have a job be the first one of its key, in place of another one, which waits if it has not begun."""
+        self._first[key] = job_id
         if self._queue.drop(first) is not None:  # else it is being divided, or is in parts
             self._behind.setdefault(key, {})[first] = None
-        return True
+
+    def goes_on_in_parts(self, todo: Todo, row: JobRow) -> None:
+        """Note that a job is done, in parts that an earlier run began; others of its key wait for it."""
+        key = self._key(todo, row)
+        if key:
+            self._keys[row.id] = key
+            first = self._first.setdefault(key, row.id)
+            if first != row.id:
+                self._take_over(row.id, first, key)
 
     def of(self, job_id: str, features: CostFeatures) -> tuple[Reusable | None, CostFeatures]:
         """Return the result that a job copies, if it does, and what its cost depends on: `features` where it is done.
@@ -149,9 +171,16 @@ class Reuse:
         made = Reusable(row.id, row.name, job.inputs, tuple(products), facts, result, job.parts_cpu_seconds + took)
         self._journal.keep_result(key, encode(made), self._settings.cache_size)
 
-    def over(self, job_id: str) -> None:
-        """Release what waits for a job that has ended, or that is to make something else now."""
+    def begins_anew(self, job_id: str) -> None:
+        """Have a job wait no more, nor others for it, that was submitted again: it may make something else now."""
+        self._queue.drop(job_id)
+        self.over(job_id)
+
+    def over(self, job_id: str, how: OutcomeKind | None = None) -> None:
+        """Release what waits for a job that has ended, if it was `how`, or that is to make something else now."""
         key = self._keys.pop(job_id, "")
+        if key and how in _FAILED:
+            self._in_vain.add(key)
         self._copies.pop(job_id, None)
         self._refused.pop(job_id, None)
         self._behind.get(key, {}).pop(job_id, None)

@@ -302,7 +302,7 @@ class Transitions:
         self.in_hand.discard(job_id)
         self.cancelling.pop(job_id, None)
         self.queue.settle(job_id, 0.0)  # of one that was taken and never begun
-        self.reuse.over(job_id)
+        self.reuse.over(job_id, outcome.kind)
         self.tally.cost_done += cost_seconds
         is_child = job_id in self._children
         self._children.discard(job_id)
@@ -344,7 +344,7 @@ class Transitions:
         to_come = 0 if new else self._journal.count_to_come()  # which takes as long as many a submission
         added = self._journal.submit(submissions, again)
         for job_id in self.in_hand.intersection(added):
-            self.queue.drop(job_id)  # what it makes is planned anew before it may begin
+            self.reuse.begins_anew(job_id)  # what it makes is planned before it may begin
         self._arrived(added, to_come, new=new)
         known = f", {len(rows) - len(added)} known already" if len(added) < len(rows) else ""
         return f"{len(added)} jobs taken in{known}."

@@ -15,7 +15,8 @@ from typing import Protocol
 
 from pyprocessor.journal.rows import CachedMedia, JobRow, Made
 from pyprocessor.models import OutputFacts, Source
-from pyprocessor.plan.naming import MAX_NAME_BYTES, cut
+from pyprocessor.models.products import MAX_NAME_BYTES
+from pyprocessor.plan.naming import cut
 
 
 class KnownOutputs(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -30,7 +31,7 @@ def fetching(given: Any, *, priority: int, tenant: str) -> Submission:
         taken: Takes = params_as(Takes, params)
     except JobError as error:
         raise ValueError(str(error)) from None
-    name = f"{host_of(taken.url.partition('?')[0])}/{taken.file_name}"
+    name = f"{host_of(re.split('[?#]', taken.url)[0])}/{taken.file_name}"  # what follows may hold a key
     return fetching_job(Download.name, params, name, priority=priority, tenant=tenant)
 
 

@@ -47,6 +47,11 @@ class Preview:
     features: CostFeatures | None = None
     """What its cost depends on; None where that is not known before, or it has nothing to do."""
 
+    @property
+    def would_fail(self) -> bool:
+        """Whether that is known: of one that has nothing to do the products are known."""
+        return bool(self.problem) and self.products is None
+
 
 def previews(
     submissions: Sequence[Submission], request: RunRequest, known: Callable[[str], JobRow | None]

@@ -11,6 +11,9 @@ from pyprocessor.models.wording import display
 MAIN = "main"
 """Role of the product that a job is done for, which gets its name last; the others are its companions."""
 
+MAX_NAME_BYTES = 255
+"""What ext4, XFS, APFS and NTFS take at most; Linux counts bytes, the others fewer units than bytes."""
+
 Seal = tuple[int, int]
 """Identifies what was finished, also after a rename. A file: size in bytes and mtime in ns. A folder: bytes of all its
 files, and a 63-bit digest of names, kinds, sizes and mtimes in it (`publish/seals`)."""
@@ -45,6 +48,9 @@ def naming_problem(products: Sequence[Product]) -> str | None:
     for parts in paths:
         if any(part in (b"", b".", b"..") or b"\0" in part for part in parts):
             return f"The name {display(b'/'.join(parts))!r} of a product is no path below the output folder."
+        if any(len(part) > MAX_NAME_BYTES for part in parts):
+            start = display(b"/".join(parts))[:60]
+            return f"The name {start!r}... of a product is too long: no part may have more than {MAX_NAME_BYTES} bytes."
     for one, other in pairwise(paths):  # whatever begins with a path follows it directly
         if other[: len(one)] == one:
             outer, inner = display(b"/".join(one)), display(b"/".join(other))

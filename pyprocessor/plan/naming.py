@@ -17,10 +17,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pyprocessor.models import NamingSettings
+from pyprocessor.models.products import MAX_NAME_BYTES
 from pyprocessor.plan.matching import Expression, TookTooLong
-
-MAX_NAME_BYTES = 255
-"""What ext4, XFS, APFS and NTFS take at most; Linux counts bytes, the others fewer units than bytes."""
 
 PathKey = tuple[tuple[int, bytes], ...]
 

@@ -276,6 +276,10 @@ class JobQueue:
         """Why the limits of its tenant keep a job from starting, as the end of a sentence; empty where they do not."""
         return self._tenants.shortage(job.tenant)
 
+    def limited(self, tenant: str) -> bool:
+        """Whether a tenant has limits that may keep its jobs from starting in this run."""
+        return self._tenants.limited(tenant)
+
     def add(self, job: QueuedJob) -> None:
         """Take in a job that was found, and begins to wait now."""
         if job.priority >= HIGH:

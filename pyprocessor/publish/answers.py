@@ -19,6 +19,8 @@ class Answers:
     """Begun and not answered, in that order: one of them may have ended its process."""
     alone: Mapping[int, int]
     """How often those were begun with no other beside."""
+    given_back: frozenset[int] = frozenset()
+    """Not answered, through no fault of their own, when they were begun before."""
 
 
 def read_answers(path: str) -> Answers:
@@ -26,6 +28,7 @@ def read_answers(path: str) -> Answers:
     done: dict[int, dict[str, Any]] = {}
     begun: dict[int, None] = {}
     alone: Counter[int] = Counter()
+    given_back: set[int] = set()
     with open(path, "rb") as lines:
         for line in lines:
             try:
@@ -38,10 +41,11 @@ def read_answers(path: str) -> Answers:
                 alone[place] += found["alone"]
             elif "given_back" in found:
                 begun.pop(place, None)
+                given_back.add(place)
             else:
                 done.setdefault(place, found)
     open_ones = tuple(place for place in begun if place not in done)
-    return Answers(done, open_ones, {place: alone[place] for place in open_ones})
+    return Answers(done, open_ones, {place: alone[place] for place in open_ones}, frozenset(given_back - done.keys()))
 
 
 class AnswerLog:

@@ -37,11 +37,14 @@ class AnswerStore:
     expiry_seconds: float
     _used: set[str] = field(default_factory=set)
     """Names of the answers that were used since one was last kept."""
+    _asked: str = ""
+    """The version of the handler when answers were last looked for, before others were asked for."""
 
     def get(self, keys: Iterable[Key]) -> dict[Key, tuple[float, BatchResult]]:
         """Return what is kept for these keys, and is not too old, with its age in seconds."""
         found: dict[Key, tuple[float, BatchResult]] = {}
         now, version = time.time(), _version(self.handler)
+        self._asked = version
         folder = state_folder(self.output).path
         with contextlib.suppress(PyprocessorError), JournalReader.read_only(folder) as journal:
             for key in keys:
@@ -55,6 +58,8 @@ class AnswerStore:
     def keep(self, answers: Mapping[Key, BatchResult]) -> None:
         """Keep answers that succeeded and are of at most 64 KiB; where that is not possible the user reads why."""
         version = _version(self.handler)
+        if version != self._asked:
+            return  # its module was changed meanwhile: they may be of either version
         texts = {_name(key, version): _text(answer) for key, answer in answers.items() if answer.success}
         texts = {name: text for name, text in texts.items() if len(text) <= MOST_RESULT_BYTES}
         if not texts:

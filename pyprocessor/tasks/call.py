@@ -143,8 +143,12 @@ class AnswerRequests:
 
 
 def _call(asked: Asked, handler: Mapping[str, Any], answers: Answers, suspect: int | None) -> Call:
-    """The call for what is not answered yet, or for a request that is to be tried alone."""
+    """The call for what is not answered yet, or for a request that is to be tried alone.
+
+    What was given back comes last: where one request is why a server does not answer, the others are answered.
+    """
     places = [place for place in range(len(asked.requests)) if place not in answers.done]
+    places.sort(key=answers.given_back.__contains__)
     if suspect is not None:
         places = [suspect]
     arguments = {

@@ -125,7 +125,9 @@ class Worker:
             attempts.advance()
             self._flush()
             self._lease.look()
-            ready = self._selector.select(POLL_SECONDS if attempts.wait else 0.0)
+            # What has ended as soon as it was begun, such as a copy, left its slot to the next one.
+            begins = bool(self._waiting) and not self._held and attempts.free_slots > 0
+            ready = self._selector.select(POLL_SECONDS if attempts.wait and not begins else 0.0)
             received = False
             for key, _ in ready:
                 if key.fileobj is self._connection:

@@ -34,7 +34,7 @@ class Words:
 
     def plan(self, params: Any, inputs: tuple[Source, ...], found: Any, output: bytes) -> Plan:
         products = (Product(output), Product(output + b".counts", role="counts"))
-        return Plan(products, Cost(0.01, 32 << 20, found["bytes"]))
+        return Plan(products, Cost(params.get("cpu_seconds", 0.01), 32 << 20, found["bytes"]))
 
     def run(self, work: Work) -> Steps:
         names = {MAIN: f"{work.name}.txt", "counts": f"{work.name}.counts"}
@@ -55,7 +55,10 @@ def count_words(source: str, capitals: str, counts: str) -> dict[str, int]:
 
 
 class WordsOnce(Words):
-    """What `Words` makes, once for texts of the same bytes; the text is logged where the param `log` names a file."""
+    """What `Words` makes, once for texts of the same bytes; the text is logged where the param `log` names a file.
+
+    With `before`, function and arguments, that is called before.
+    """
 
     name = "words-once"
     reusable = True
@@ -64,6 +67,9 @@ class WordsOnce(Words):
         if "log" in work.params:
             with Path(work.params["log"]).open("a") as log:
                 log.write(f"{work.job_id}\n")
+        if "before" in work.params:
+            function, arguments = work.params["before"]
+            yield Call(f"{HERE}:{function}", arguments)
         return (yield from super().run(work))
 
 
@@ -338,6 +344,15 @@ def burn(seconds: float) -> None:
 def wait_for(path: str) -> None:
     """Return once there is a file."""
     while not os.path.exists(path):
+        time.sleep(0.02)
+
+
+def see_lines(log: str, lines: int, seconds: float, first_fails: bool = False) -> None:
+    """Return once the log has so many lines, or fail after so long; at once where it has one and `first_fails`."""
+    until = time.monotonic() + seconds
+    while (found := len(Path(log).read_text().split())) < lines:
+        if (first_fails and found == 1) or time.monotonic() > until:
+            raise ValueError(f"There are {found} lines.")
         time.sleep(0.02)
 
 

@@ -64,6 +64,8 @@ class ApiServer:
     faults: deque[Fault | None] = field(default_factory=deque)
     always: Fault | None = None
     improve: Callable[[str], str] = corrected
+    breaks_on: str = ""
+    """A message for which there is never an answer."""
     times: bool = True
     """Whether transcriptions may have times; else they are refused."""
     requests: list[Request] = field(default_factory=list)
@@ -79,6 +81,8 @@ class ApiServer:
         if self.key and request.key != f"Bearer {self.key}":
             return 401, {}, json.dumps({"error": {"message": f"Wrong key: {request.key}"}}).encode()
         if request.path.endswith("/chat/completions"):
+            if self.breaks_on and request.fields["messages"][-1]["content"] == self.breaks_on:
+                return BROKEN.status, {}, BROKEN.body
             said = self.improve(request.fields["messages"][-1]["content"])
             return 200, {}, _chat(said, "stop")
         if request.path.endswith("/audio/transcriptions"):

@@ -16,6 +16,7 @@ import pytest
 
 from pyprocessor.errors import FailureKind
 from pyprocessor.models import OutcomeKind
+from pyprocessor.workers import worker
 from pyprocessor.workers.messages import Answered, Command, Ended, HandedBack, Progressed, Published, Spawned, Verified
 from tests.integration.worked import Bench, example_tasks
 from tests.waiting import DEADLINE_SECONDS, until
@@ -413,3 +414,15 @@ def test_calls_end_with_an_engine_that_is_gone(process: Bench) -> None:
 
 def _meeting(bench: Bench) -> dict[str, Any]:
     return {"marker": str(bench.output / "meeting"), "seconds": 0.0, "dies": False}
+
+
+def test_what_ends_at_once_leaves_its_slot_to_the_next(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Although the worker hears of nothing meanwhile: it does not sleep while it has a job and a slot."""
+    monkeypatch.setattr(worker, "POLL_SECONDS", 10 * DEADLINE_SECONDS)
+    (text := tmp_path / "text").write_text("a b")
+    items = [bench.item("words-once", {"log": str(tmp_path / "none" / "log")}, (text,)) for _ in range(3)]
+    bench.worker.send(*items)
+    assert [bench.end_of(item).outcome.failure for item in items] == [FailureKind.INFRASTRUCTURE] * 3
+    bench.close()

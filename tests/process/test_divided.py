@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -254,6 +255,16 @@ def test_parts_that_are_done_survive_a_kill(film: Path, output: Path, half_done:
     assert not half_done & set(again)
     assert again["film.mp4"] == 1
     assert set(again) - {"film.mp4", "short.mp4"} == {part.name for part in parts(output)} - half_done
+
+
+def test_another_film_of_the_same_content_waits_for_the_parts(film: Path, output: Path, half_done: set[str]) -> None:
+    """Of one that was begun before a kill, although it is found first: it gets a copy."""
+    assert half_done
+    shutil.copyfile(film, film.with_name("a film.mp4"))
+    assert run(request(film.parent, output, profile=profile())).exit_code == ExitCode.OK
+    assert (output / "a film.mp4").read_bytes() == (output / "film.mp4").read_bytes()
+    assert {part.name.partition(" (")[0] for part in parts(output)} == {"film.mp4"}
+    assert intermediate(output) == []
 
 
 def test_parts_of_another_profile_are_thrown_away(film: Path, output: Path, half_done: set[str]) -> None:

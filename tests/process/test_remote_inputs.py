@@ -118,6 +118,21 @@ def test_a_reader_that_fails_keeps_what_was_fetched_for_its_next_try(queue: Queu
     assert left(queue) == ["talk.mp4"]
 
 
+def test_what_was_fetched_for_a_job_that_is_pruned_goes(queue: Queue) -> None:
+    """The next run removes it: nobody will read it, although its reader failed."""
+    with serving(CONTENT) as files:
+        queue.submit(reading("a", at(files, "talk.mp4"), params={"expect": 64 * "0"}))
+        assert queue.run() == ExitCode.SOME_FAILED
+        exported = queue.output / "finished.jsonl"
+        pruned = call("prune", "--output", queue.output, "--export", exported)
+        assert pruned.returncode == ExitCode.OK, pruned.stderr
+        assert queue.rows() == {}
+        assert left(queue) == ["talk.mp4"]
+        (kept := queue.output / INTERMEDIATE / "notes of somebody").write_text("kept")
+        queue.run()
+    assert left(queue) == [kept.name]
+
+
 def test_inputs_are_fetched_while_a_job_before_computes_and_not_too_many_ahead(queue: Queue, tmp_path: Path) -> None:
     """It goes on until as many as may be were fetched; then each that is begun lets one more be fetched."""
     more, goes_on = 10, tmp_path / "goes on"

@@ -8,7 +8,9 @@ import shutil
 import signal
 import sqlite3
 import sys
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +25,7 @@ from pyprocessor.journal.database import FILE_NAME
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.results import REUSED
 from pyprocessor.journal.rows import RunRow
-from pyprocessor.models import Chunking, JobState, OutcomeKind, Profile, WatchSettings
+from pyprocessor.models import Chunking, JobState, OutcomeKind, Profile, TenantSettings, WatchSettings
 from pyprocessor.profiles import load
 from pyprocessor.state.journal_opening import change_without_run
 from pyprocessor.workers.content import WHOLE_BYTES
@@ -31,8 +33,9 @@ from tests.acceptance.command import call_here
 from tests.integration.worked import example_tasks
 from tests.process.engines import Undertaking
 from tests.process.queues import Queue
+from tests.process.queues import ask as calling
 from tests.process.runs import Recorder, partials, published, request, run, run_in_thread, states
-from tests.process.steered import ask, slow_ffmpeg
+from tests.process.steered import ask, slow_ffmpeg, standing
 from tests.waiting import DEADLINE_SECONDS, until
 
 __all__ = ["example_tasks"]
@@ -361,6 +364,65 @@ def test_one_that_fails_holds_nobody_up(queue: Queue) -> None:
     queue.submit(*bad)
     assert queue.run() == ExitCode.SOME_FAILED
     assert set(queue.states().values()) == {"failed"}
+
+
+def test_once_one_has_failed_the_others_are_done_side_by_side(queue: Queue) -> None:
+    """Else each of many would fail after the one before it: the other two are begun at once here."""
+    log = {"log": str(queue.output.parent / "log")}
+    waits = {**log, "lines": 3, "seconds": DEADLINE_SECONDS, "first_fails": True}
+    params = {**log, "before": ["see_lines", waits]}
+    queue.submit(*(once(queue, str(n), params=params, max_retries=0) for n in range(3)))
+    assert queue.run(profile=settings(most_jobs=2)) == ExitCode.SOME_FAILED
+    assert sorted(queue.states().values()) == ["failed", "succeeded", "succeeded"]
+    assert done(queue) == 3
+
+
+def test_nobody_waits_for_a_tenant_that_has_used_up_its_time(queue: Queue) -> None:
+    """Its job is left for the next run; one of another tenant, of the same content, is done."""
+    spent = {"cpu_seconds": 0.6, "memory_bytes": 16 << 20, "disk_bytes": 0}
+    burn = {"function": "noop", "arguments": {}, "cost": spent}
+    queue.submit(
+        {"task": "ask", "key": "burns", "tenant": "small", "params": burn, "priority": -2},
+        once(queue, "of small", tenant="small", priority=-1),
+        once(queue, "of other", tenant="other"),
+    )
+    limits = {"tenants": (("small", TenantSettings(max_cpu_seconds=0.0001)), ("other", TenantSettings()))}
+    assert queue.run(profile=settings(share_results=True, **limits)) == ExitCode.TRY_AGAIN
+    assert queue.states() == {"burns": "succeeded", "of small": "pending", "of other": "succeeded"}
+
+
+def test_nobody_waits_for_one_that_was_put_off(queue: Queue) -> None:
+    """It was the first of its content when it was submitted again, for a later time."""
+    goes_on, again = queue.output.parent / "goes on", queue.output.parent / "again.json"
+    documents = {key: once(queue, key) for key in "ab"}
+    queue.submit({**calling("busy", function="wait_for", path=str(goes_on)), "priority": -1}, *documents.values())
+
+    def known() -> str:
+        """The first of its content, once the other is known, too."""
+        found = standing(queue.output)
+        first = (found.get("next") or {}).get("name", "")
+        return first if first in documents and found["snapshot"]["total"] == 3 else ""
+
+    with ThreadPoolExecutor(1) as thread:
+        run = thread.submit(queue.run, profile=settings(most_jobs=1))
+        try:
+            first = until(known, "a job that waits for its turn")
+            again.write_text(json.dumps([{**documents[first], "not_before": 4e9}]))
+            said = call_here("submit", again, "--output", queue.output, "--queue", "q")
+            assert "1 jobs taken in" in said.stdout, said
+        finally:
+            goes_on.touch()
+        assert run.result() == ExitCode.TRY_AGAIN
+    assert queue.states() == {"busy": "succeeded", "a": "succeeded", "b": "succeeded", first: "pending"}
+
+
+def test_a_deadline_is_not_missed_by_waiting(queue: Queue) -> None:
+    """What would be late after another one of the same content is begun beside it, or before it."""
+    log = {"log": str(queue.output.parent / "log")}
+    params = {**log, "cpu_seconds": 10_000.0, "before": ["see_lines", {**log, "lines": 2, "seconds": DEADLINE_SECONDS}]}
+    queue.submit(*(once(queue, key, params=params, deadline=time.time() + 5_000) for key in "ab"))
+    assert queue.run(profile=settings(most_jobs=2)) == ExitCode.OK
+    assert done(queue) == 2
 
 
 def test_the_report_has_what_was_saved(queue: Queue) -> None:

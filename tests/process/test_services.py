@@ -194,6 +194,21 @@ def test_answers_outlast_the_process(
     assert len(log.read_text().split()) == 10
 
 
+def test_answers_of_a_module_that_changes_meanwhile_are_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They may be those of either version, so that the new one is asked anew."""
+    module = tmp_path / "module_that_changes.py"
+    module.write_text("def ask(request):\n    open(__file__, 'a').write('# changed\\n')\n    return request.prompt\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(tmp_path), str(HOME))))
+    for _ in range(2):
+        processor = OptimizedBatchProcessor(handler="module_that_changes:ask", output=tmp_path / "out", max_workers=1)
+        (result,) = processor.process_batch_optimized([BatchRequest("a", "said", "x")])
+        assert result.content == "said"
+        assert "cached" not in (result.metadata or {})
+
+
 def test_the_program_shown_runs(tmp_path: Path) -> None:
     """That of docs/services.md, whose handler lies in the script."""
     (shown,) = re.findall(r"```python\n(.*?)```", (HOME / "docs" / "services.md").read_text(), re.DOTALL)

@@ -79,6 +79,15 @@ def test_another_server_answers_where_the_first_does_not(key_from: str) -> None:
     assert down.requests
 
 
+def test_one_that_no_server_answers_costs_no_other(key_from: str, tmp_path: Path) -> None:
+    """Although it is asked first, and the others of its chunk one after the other."""
+    with api_server(key=KEY, breaks_on="text 0") as api:
+        processor = BatchProcessor(1, 8, handler=service(api, key_from), output=tmp_path)
+        results = processor.process_batch_chunked(asked(6))
+    assert [result.success for result in results] == [False, *[True] * 5]
+    assert "500" in (results[0].error or "")
+
+
 @pytest.mark.parametrize(
     ("fault", "kind", "said"),
     [(Fault(401), "permission", "key"), (BROKEN, "connection", "500")],

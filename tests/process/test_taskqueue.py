@@ -613,6 +613,23 @@ def test_an_urgent_task_is_next_though_the_queue_is_full(tmp_path: Path) -> None
     go(main())
 
 
+def test_what_would_fail_is_not_done_in_time(tmp_path: Path) -> None:
+    """Its file is gone since it was added: there is no chance, and the sentence says why."""
+
+    async def main() -> None:
+        processor = made(tmp_path)
+        (tmp_path / "gone.txt").write_text("a b")
+        await processor.add_task("words", {"file_path": tmp_path / "gone.txt"}, key="gone")
+        assert (await processor.outlook("2999-01-01")).chance == 1.0
+        (tmp_path / "gone.txt").unlink()
+        found = await processor.outlook("2999-01-01")
+        assert found.chance == 0.0
+        assert "gone would fail: " in found.sentence
+        processor.close()
+
+    go(main())
+
+
 def test_the_chance_that_all_is_done_in_time(tmp_path: Path) -> None:
     """Of what waits; tasks keep times of their own, and what is done counts no more."""
 

@@ -24,8 +24,10 @@ from pyprocessor.publish.grants import Standing, standing
         ([b""], "no path below"),
         ([b"./a"], "no path below"),
         ([b"a\0b"], "no path below"),
+        ([b"x" * 255 + b"/" + b"y" * 255], None),
+        ([b"x" * 256 + b"/a"], "is too long: no part may have more than 255 bytes"),
     ],
-    ids=str,
+    ids=lambda value: str(value)[:40],
 )
 def test_names_of_one_grant(names: list[bytes], sentence: str | None) -> None:
     """No name lies in another or leaves the output, in whatever order they are given."""

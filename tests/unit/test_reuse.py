@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pyprocessor.engine import reuse
 from pyprocessor.engine.reuse import key_of
 from pyprocessor.models import BatchSettings, Cost, Job, Product, Source
 from pyprocessor.workers.content import WHOLE_BYTES, digest, is_sampled, same_bytes
@@ -72,6 +73,14 @@ def test_a_copy_is_a_file_of_its_own(tmp_path: Path) -> None:
     other = str(file(tmp_path / "other", seal[0]))
     assert "differs" in copy([(str(made), other, seal)], [])
     assert "is not as it was." in copy([(str(made), other, (1, 1))], [])
+
+
+def test_another_version_of_the_program_makes_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it makes may differ."""
+    job = Job("j", "t", Source(b"/a", b"a", 1, 1), b"a.mp4", "params", Cost(0.0, 0, 0))
+    key = key_of(BatchSettings(), job, "keep", "found", ["c"])
+    monkeypatch.setattr(reuse, "__version__", "another")
+    assert key_of(BatchSettings(), job, "keep", "found", ["c"]) != key
 
 
 def test_all_that_decides_a_result_is_in_its_key() -> None:

@@ -208,6 +208,13 @@ def test_the_folder_of_a_tenant_is_another_for_each() -> None:
     assert tenant_folder("") == b""
 
 
+@pytest.mark.parametrize("more", ["", "?key=secret", "#secret", "/?key=secret#secret"])
+def test_what_fetches_an_input_is_called_by_host_and_file_alone(more: str) -> None:
+    """What else an address has may be a key, and stands in no name."""
+    fetch, _ = read(a_job(inputs=[f"https://media.example{more}"]))
+    assert fetch.job.source.relative == b"media.example/download"
+
+
 def test_jobs_travel_as_they_are(tmp_path: Path) -> None:
     """What is sent to a run is what it takes in, odd names included; nonsense is refused."""
     odd = os.fsencode(tmp_path) + b"/caf\xe9.mov"
