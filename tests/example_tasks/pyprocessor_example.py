@@ -34,7 +34,7 @@ class Words:
 
     def plan(self, params: Any, inputs: tuple[Source, ...], found: Any, output: bytes) -> Plan:
         products = (Product(output), Product(output + b".counts", role="counts"))
-        return Plan(products, Cost(params.get("cpu_seconds", 0.01), 32 << 20, found["bytes"]))
+        return Plan(products, Cost((params or {}).get("cpu_seconds", 0.01), 32 << 20, found["bytes"]))
 
     def run(self, work: Work) -> Steps:
         names = {MAIN: f"{work.name}.txt", "counts": f"{work.name}.counts"}
