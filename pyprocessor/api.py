@@ -19,7 +19,7 @@ from pyprocessor.intake.paths import AnyPath
 from pyprocessor.journal.database import FILE_NAME
 from pyprocessor.journal.reader import JournalReader
 from pyprocessor.journal.rows import Counts
-from pyprocessor.models import JobState, Outcome, OutcomeKind, RunSnapshot, events
+from pyprocessor.models import JobState, Outcome, RunSnapshot, events
 from pyprocessor.models.run import Listener
 from pyprocessor.state.state_folder import state_folder
 
@@ -159,7 +159,7 @@ class _Events(Listener):
 
     def finished(self, job_id: str, outcome: Outcome, *, name: str = "", will_retry: bool = False) -> None:
         name = self._names.pop(job_id, name)
-        if outcome.kind in (OutcomeKind.FAILED, OutcomeKind.QUARANTINED):
+        if outcome.kind.is_failure:
             _log.log(logging.INFO if will_retry else logging.WARNING, "%s: %s", name, outcome.reason)
         self._send(events.Ended(job_id, name, outcome.kind, outcome.reason, outcome.failure, will_retry))
 

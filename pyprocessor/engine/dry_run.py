@@ -21,7 +21,7 @@ from pyprocessor.intake.submission_preview import Preview, previews
 from pyprocessor.journal.database import is_there
 from pyprocessor.journal.reader import JournalReader, jobs_known
 from pyprocessor.journal.waiting import Submission
-from pyprocessor.models import FOLDER_TASK, WHOLE, Division, Job, JobState, Origin, PlanReport, SkippedFile, display
+from pyprocessor.models import FOLDER_TASK, WHOLE, Division, Job, Origin, PlanReport, SkippedFile, display
 from pyprocessor.models.run import Listener, RunRequest
 from pyprocessor.models.wording import count, duration, utc
 from pyprocessor.plan.chances import Forecast, PlannedRun, forecast
@@ -153,7 +153,7 @@ def plan(request: RunRequest, listener: Listener) -> PlanReport:
                 skipped.append(SkippedFile(job.source.relative, "It is done already."))
             case SettledBefore(row, note):
                 reason = note or "It is done already."
-                if row.state in (JobState.FAILED, JobState.QUARANTINED):
+                if row.state.is_failure:
                     reason = f"It failed in an earlier run and is only tried again with --retry-failed: {row.reason}"
                 skipped.append(SkippedFile(row.source.relative, reason))
             case Remark(text=text) | InputAway(text):

@@ -65,7 +65,7 @@ class Findings:
                     self._moves.tally.total += 1
                     outcome = Outcome(OutcomeKind.QUARANTINED, row.reason, row.failure)
                     self._moves.settle(row.id, display(row.source.relative), outcome, 0.0)
-                elif row.state in (JobState.FAILED, JobState.QUARANTINED):
+                elif row.state.is_failure:
                     self._moves.failed_before.add(row.id)
                     self._moves.tally.failed_before += 1
                 else:

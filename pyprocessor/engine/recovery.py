@@ -127,7 +127,7 @@ def sweep_kept(journal: Journal, folder: StateFolder, asks_for: Callable[[str], 
     for name in os.listdir(folder.partials):
         if (job_id := keeper_of(name)) is not None:
             row = journal.job(job_id)
-            in_vain = row is not None and row.state in (JobState.FAILED, JobState.QUARANTINED)
+            in_vain = row is not None and row.state.is_failure
             if row is None or (row.final and not (in_vain and not asks_for(job_id))):
                 with contextlib.suppress(PublishError):
                     discard(os.path.join(folder.partials, name))

@@ -42,7 +42,6 @@ from pyprocessor.workers.copying import COPY
 
 _BYTES_PER_CPU_SECOND = 1e9
 _START_CPU_SECONDS, _MEMORY_BYTES = 0.01, 32 << 20
-_FAILED = (OutcomeKind.FAILED, OutcomeKind.QUARANTINED)
 _GONE = "What was to be copied is not kept any more."
 
 
@@ -179,7 +178,7 @@ class Reuse:
     def over(self, job_id: str, how: OutcomeKind | None = None) -> None:
         """Release what waits for a job that has ended, if it was `how`, or that is to make something else now."""
         key = self._keys.pop(job_id, "")
-        if key and how in _FAILED:
+        if key and how is not None and how.is_failure:
             self._in_vain.add(key)
         self._copies.pop(job_id, None)
         self._refused.pop(job_id, None)

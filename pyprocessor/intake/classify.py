@@ -161,7 +161,7 @@ class Classifier:
 
     def failed_the_same(self, row: JobRow, source: Source) -> bool:
         """Return whether an earlier run ended this job without an output, and nothing has changed since."""
-        if row.state in (JobState.FAILED, JobState.QUARANTINED):
+        if row.state.is_failure:
             errors = self._request.profile.errors
             again = self._request.retry_failed or retry.again_in_next_run(
                 row.failure, attempts=row.attempts, failed_runs=row.failed_runs, settings=errors

@@ -122,6 +122,11 @@ class JobState(StrEnum):
     QUARANTINED = "quarantined"
     CANCELLED = "cancelled"
 
+    @property
+    def is_failure(self) -> bool:
+        """Whether the job could not be done."""
+        return self in (JobState.FAILED, JobState.QUARANTINED)
+
 
 IN_HAND = frozenset({JobState.ASSIGNED, JobState.RUNNING, JobState.PUBLISHING})
 """The states of a job that a batch process has."""
@@ -152,6 +157,11 @@ class OutcomeKind(StrEnum):
     SHED = "shed"
     QUARANTINED = "quarantined"
     CANCELLED = "cancelled"
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether the job could not be done, for good."""
+        return self in (OutcomeKind.FAILED, OutcomeKind.QUARANTINED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,7 @@ class Narrator(Listener):
     def finished(self, job_id: str, outcome: Outcome, *, name: str = "", will_retry: bool = False) -> None:
         name, reason = self._names.pop(job_id, one_line(name)), one_line(outcome.reason)
         level = Level.DEBUG
-        if outcome.kind in (OutcomeKind.FAILED, OutcomeKind.QUARANTINED):
+        if outcome.kind.is_failure:
             level = Level.WARNING if will_retry else Level.ERROR
         again = " It will be tried again." if will_retry and outcome.kind is OutcomeKind.FAILED else ""
         word = outcome.kind.value.replace("_", " ").capitalize()

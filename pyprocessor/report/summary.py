@@ -126,7 +126,7 @@ def summarise(journal: JournalReader, run: RunRow, *, now: float, log_of: LogOf)
             for kind in row.produced.losses:
                 if made.losses[kind] <= MOST_NAMES:
                     made.names_by_loss[kind].append(row.source.relative)
-        elif row.state in (JobState.FAILED, JobState.QUARANTINED) and len(made.failures) < MOST_FAILURES:
+        elif row.state.is_failure and len(made.failures) < MOST_FAILURES:
             made.failures.append((row, log_of(row.id)))
         elif row.state in (JobState.SKIPPED, JobState.KEPT_SOURCE):
             # Without the file's own name, so that equal reasons are counted together.
@@ -348,7 +348,7 @@ def _file_entry(
     usage = attempt.usage if attempt is not None else None
     predicted = attempt.predicted if attempt is not None and attempt.predicted is not None else row.cost
     made = row.produced if row.state is JobState.SUCCEEDED else None
-    failed = row.state in (JobState.FAILED, JobState.QUARANTINED)
+    failed = row.state.is_failure
     return {
         "id": row.id,
         **path_entry("name", row.source.relative),

@@ -9,7 +9,7 @@ from typing import Any
 from pyprocessor.engine.transitions import Transitions
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.quality import Quality, tells, told, warnings_of
-from pyprocessor.models import Origin, Outcome, OutcomeKind, RunSnapshot
+from pyprocessor.models import Origin, Outcome, RunSnapshot
 from pyprocessor.models.run import Listener
 from pyprocessor.models.wording import one_line
 from pyprocessor.taskqueue.bell import Bell
@@ -17,7 +17,6 @@ from pyprocessor.taskqueue.feeding import Feed
 from pyprocessor.taskqueue.records import BatchProgress, TaskFailure
 
 _log = logging.getLogger("pyprocessor")
-_BAD = (OutcomeKind.FAILED, OutcomeKind.QUARANTINED)
 
 
 class Follower(Listener):
@@ -87,20 +86,20 @@ class Follower(Listener):
                 self._retried.add(job_id)
             return
         self._just_ended.append(job_id)
-        if tells(outcome.result) or outcome.kind in _BAD or job_id in self._retried:
+        if tells(outcome.result) or outcome.kind.is_failure or job_id in self._retried:
             self._note(job_id, outcome)
 
     def _note(self, job_id: str, outcome: Outcome) -> None:
         """Take in a result that says how good it is, a failure, or a success after retries; not those of parts."""
         assert self._moves is not None
         row = self._moves.row(job_id)
-        recovered = job_id in self._retried and outcome.kind not in _BAD
+        recovered = job_id in self._retried and not outcome.kind.is_failure
         self._retried.discard(job_id)
         if row.origin is Origin.CHILD:
             return
         with self._lock:
             self._recovered += recovered
-            if outcome.kind in _BAD:
+            if outcome.kind.is_failure:
                 self._failures.append(TaskFailure(job_id, row.task, outcome.failure, outcome.reason, row.tenant))
                 _log.warning("%s (%s): %s", row.name, row.task, one_line(outcome.reason))
         self.says(row.task, outcome.result)

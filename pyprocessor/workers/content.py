@@ -21,7 +21,7 @@ def digest(source: Source) -> str:
     for more.
     """
     try:
-        with open(source.path, "rb", buffering=0) as file:
+        with open(source.path, "rb") as file:  # buffered: a read of the system may return less than there is
             found = os.fstat(file.fileno())
             if (found.st_size, found.st_mtime_ns) != (source.size_bytes, source.mtime_ns):
                 return ""

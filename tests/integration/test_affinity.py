@@ -3,31 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pyprocessor.models import Cost, Mode
 from pyprocessor.plan.ahead import LEAST_AHEAD
+from tests.integration.conftest import Begin
 from tests.integration.simulated_calls import MIB, Simulation
-
-Begin = Callable[..., Simulation]
-
-
-@pytest.fixture
-def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Begin]:
-    """Begins simulated runs."""
-    begun: list[Simulation] = []
-
-    def make(**machine: Any) -> Simulation:
-        begun.append(Simulation(tmp_path / str(len(begun)), monkeypatch, **machine))
-        return begun[-1]
-
-    yield make
-    for simulation in begun:
-        simulation.close()
 
 
 def call(simulation: Simulation, kind: str, number: int, seconds: float, **more: Any) -> None:

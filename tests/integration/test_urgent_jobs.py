@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
-
 import pytest
 
 from pyprocessor.models import Cost
-from tests.integration.simulated_calls import MIB, Simulation
+from tests.integration.conftest import Begin
+from tests.integration.simulated_calls import MIB
 
-Begin = Callable[..., Simulation]
 KINDS = {
     "encodes": (Cost(10.0, 100 * MIB, 0), True),
     "long calls": (Cost(5.0, 10 * MIB, 0), False),
@@ -19,20 +15,6 @@ KINDS = {
     "calls of no length": (Cost(0.0005, 10 * MIB, 0), False),
     "downloads": (Cost(0.01, 10 * MIB, 0, wait_seconds=5.0), False),
 }
-
-
-@pytest.fixture
-def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Begin]:
-    """Begins simulated runs."""
-    begun: list[Simulation] = []
-
-    def make(**machine: Any) -> Simulation:
-        begun.append(Simulation(tmp_path / str(len(begun)), monkeypatch, **machine))
-        return begun[-1]
-
-    yield make
-    for simulation in begun:
-        simulation.close()
 
 
 @pytest.mark.parametrize("urgent", KINDS)
