@@ -118,7 +118,9 @@ class JournalReader:
         return self._database.record(lambda row: intents_from(*row), granted[0]) if granted else ()
 
     def find(self, name: str, most: int, tenants: Collection[str] = ()) -> tuple[JobRow, ...]:
-        """The jobs, at most so many, that a user may mean: of this id, else of this name, or whose ids begin so.
+        """The jobs, at most so many, that a user may mean: of this id, else of this name, else the ids that begin so.
+
+        A name comes before the beginnings of ids, which are chance: a job named "a" is always found by it.
 
         Where `tenants` are given, only jobs of theirs.
         """
@@ -126,11 +128,12 @@ class JournalReader:
         if one is not None:
             return (one,) if not tenants or one.tenant in tenants else ()
         enough = most if not tenants else -1  # which bounds nothing
-        named = self._all(JobRow, "jobs_by_name", name=os.fsencode(name), most=enough)
-        if _BEGINS_AN_ID.fullmatch(name):
-            begun = self._all(JobRow, "jobs_by_prefix", prefix=name, most=enough)
-            named = tuple({row.id: row for row in (*named, *begun)}.values())
-        return tuple(row for row in named if not tenants or row.tenant in tenants)[:most]
+        found = self._all(JobRow, "jobs_by_name", name=os.fsencode(name), most=enough)
+        found = tuple(row for row in found if not tenants or row.tenant in tenants)
+        if not found and _BEGINS_AN_ID.fullmatch(name):
+            found = self._all(JobRow, "jobs_by_prefix", prefix=name, most=enough)
+            found = tuple(row for row in found if not tenants or row.tenant in tenants)
+        return found[:most]
 
     def dependents(self, job_id: str, most: int) -> tuple[JobRow, ...]:
         """The jobs, at most so many, that wait for this one, or waited for it."""

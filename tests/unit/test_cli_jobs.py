@@ -166,6 +166,17 @@ def test_a_name_of_several_jobs(output: Path, capsys: Captured) -> None:
     assert states(output)["free"] is JobState.PENDING, "nothing is done where a word names nothing"
 
 
+def test_a_name_that_begins_an_id(asked: Asked, output: Path) -> None:
+    """It is the name that is meant; the beginning of an id is what is left, and may be given longer."""
+    bad = submitted_id("q", "bad")
+    with Journal.open(bytes(output / ".pyprocessor"), wal=True) as journal:
+        journal.begin_run("", ENGINE)
+        job = a_job(b"by chance")
+        plan(journal, replace(job, source=replace(job.source, relative=bad[:6].encode())))
+    assert json.loads(asked("show", bad[:6], "--json"))["id"] == job.id
+    assert json.loads(asked("show", bad[:7], "--json"))["id"] == bad
+
+
 def test_cancelling_and_doing_again(asked: Asked, output: Path) -> None:
     """Without a run in the journal itself; what cannot be is said, and what waits follows."""
     said = asked("cancel", "free", "film.mov", "bad")
