@@ -11,9 +11,13 @@ from pyprocessor.net.http import ask, garbled
 from pyprocessor.net.keys import key
 
 _WHY = {
-    "length": "broke off its answer where that was as long as it may be; a smaller `window_characters` helps",
-    "insufficient_system_resource": "broke off its answer, since it is busy",
+    "length": "broke off its answer where that was as long as it may be",
+    "content_filter": "refuses to write of what the text is about",
 }
+
+
+class NoAnswer(JobError):
+    """The server works, and so does the model, but not for what this request says."""
 
 
 async def complete(
@@ -40,10 +44,9 @@ async def complete(
         text, reason = choice["message"]["content"], choice.get("finish_reason")
     except (LookupError, TypeError, AttributeError) as error:
         raise garbled(host_of(url)) from error
-    if reason in _WHY:
-        raise JobError(FailureKind.UNAVAILABLE, f"{host_of(url)} {_WHY[reason]}.")
-    if reason == "content_filter":
-        raise JobError(FailureKind.UNSUPPORTED, f"{host_of(url)} refuses to write of what the text is about.")
-    if not isinstance(text, str) or not text.strip():
-        raise garbled(host_of(url))
+    if reason == "insufficient_system_resource":
+        raise JobError(FailureKind.UNAVAILABLE, f"{host_of(url)} broke off its answer, since it is busy.")
+    why = _WHY.get(reason) or (None if isinstance(text, str) and text.strip() else "answered with no text")
+    if why:
+        raise NoAnswer(FailureKind.UNSUPPORTED, f"{host_of(url)} {why}.")
     return text

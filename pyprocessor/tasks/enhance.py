@@ -219,15 +219,18 @@ async def improve(
     Called in a process of its own. They are cues, or one text. `service` is what `net.chat.complete` takes. Raises
     JobError.
     """
-    from pyprocessor.net.chat import complete
+    from pyprocessor.net.chat import NoAnswer, complete
     from pyprocessor.speech.preservation import preserved
 
     numbered = "\n".join(f"{number}: {line}" for number, line in enumerate(lines, 1))
     spoken = f"\nIts language is {language}." if language else ""
     asked = f"{_ASKED}{spoken}\n{_LINES if cues else _WHOLE}"
-    answer = _unfenced(await complete([("system", asked), ("user", numbered if cues else lines[0])], **service))
-    improved = _lines_of(answer) if cues else [answer]
     words = sum(len(line.split()) for line in lines)
+    try:
+        answer = _unfenced(await complete([("system", asked), ("user", numbered if cues else lines[0])], **service))
+    except NoAnswer as error:
+        return {"lines": lines, "kept": f"{error} A smaller `window_characters` may help.", "words": words}
+    improved = _lines_of(answer) if cues else [answer]
     if len(improved) != len(lines):
         return {"lines": lines, "kept": "The lines that came back were not those that were sent.", "words": words}
     found = preserved("\n".join(lines), "\n".join(improved), most_word_error_rate=most_word_error_rate)

@@ -85,10 +85,10 @@ UNSUPPORTED, PERMISSION = FailureKind.UNSUPPORTED, FailureKind.PERMISSION
         (HALF, UNAVAILABLE, "broke off its answer"),
         (GARBAGE, UNAVAILABLE, "what is no answer of such an API"),
         (Fault(200, body=b'{"choices": []}'), UNAVAILABLE, "what is no answer of such an API"),
-        (Fault(200, body=b'{"choices": [{"message": {"content": " "}}]}'), UNAVAILABLE, "no answer of such an API"),
+        (Fault(200, body=b'{"choices": [{"message": {"content": " "}}]}'), UNSUPPORTED, "with no text"),
         (Fault(200, body=b"[" * 100_000), UNAVAILABLE, "what is no answer of such an API"),
         (LARGE, UNAVAILABLE, "more than 16,777,216 bytes"),
-        (LENGTH, UNAVAILABLE, "as long as it may be"),
+        (LENGTH, UNSUPPORTED, "as long as it may be"),
     ],
     ids=str,
 )

@@ -17,7 +17,18 @@ from pyprocessor.errors import ExitCode, FailureKind, UsageError
 from pyprocessor.models import ErrorSettings, Profile
 from pyprocessor.plan import backends
 from tests.acceptance.command import begin
-from tests.integration.api_server import BROKEN, BUSY, GARBAGE, HALF, SILENCE, ApiServer, api_server, corrected
+from tests.integration.api_server import (
+    BROKEN,
+    BUSY,
+    GARBAGE,
+    HALF,
+    LENGTH,
+    SILENCE,
+    ApiServer,
+    Fault,
+    api_server,
+    corrected,
+)
 from tests.process.queues import Queue
 from tests.waiting import DEADLINE_SECONDS, until
 
@@ -26,6 +37,7 @@ SECRET = "sk-0b5e9d7f31"
 TEXT = "we met at 9 in the morning. it was cold\n"
 SRT = "1\n00:00:01,000 --> 00:00:02,500\nhello there\n\n2\n00:00:03,000 --> 00:00:04,000\nit is 9 degrees\n"
 VTT = f"WEBVTT\n\n{SRT.replace(',', '.')}"
+REFUSED = b'{"choices": [{"message": {"content": ""}, "finish_reason": "content_filter"}]}'
 SEGMENTS = {"segments": [{"start": 1.0, "end": 2.0, "text": "hello there"}]}
 
 
@@ -130,6 +142,21 @@ def test_what_changes_the_content_is_not_taken(
     (warning,) = found["warnings"]
     assert warning.startswith("Piece 1 of 1 was left as it is. ")
     assert said in warning
+
+
+@pytest.mark.parametrize("fault", [LENGTH, Fault(200, body=REFUSED)], ids=["too long", "refused"])
+def test_a_piece_that_is_not_answered_is_kept(queue: Queue, tmp_path: Path, fault: Fault) -> None:
+    """The others are improved, and nothing is asked again."""
+    pieces = [f"hello there number {number}. " * 6 for number in range(3)]
+    with api_server(None, fault) as server:
+        submit(queue, tmp_path / "talk.txt", "".join(pieces), server, window_characters=140)
+        assert queue.run(profile=SWIFT) == ExitCode.OK
+    assert len(server.requests) == 3
+    assert (queue.output / "talk.enhanced.txt").read_text().count("Hello") == 2
+    found = result(queue)
+    assert (found["pieces"], found["kept"]) == (3, 1)
+    assert found["warnings"][0].startswith("Piece 2 of 3 was left as it is. 127.0.0.1:")
+    assert found["warnings"][0].endswith("A smaller `window_characters` may help.")
 
 
 def test_a_model_that_marks_its_answer_as_code(queue: Queue, tmp_path: Path) -> None:

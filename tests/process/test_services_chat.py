@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pyprocessor.services import BatchProcessor, BatchRequest, BatchResult
-from tests.integration.api_server import BROKEN, BUSY, HALF, ApiServer, Fault, api_server
+from tests.integration.api_server import BROKEN, BUSY, HALF, LENGTH, ApiServer, Fault, api_server
 
 KEY = "sk-of-this-test"
 
@@ -86,6 +86,16 @@ def test_one_that_no_server_answers_costs_no_other(key_from: str, tmp_path: Path
         results = processor.process_batch_chunked(asked(6))
     assert [result.success for result in results] == [False, *[True] * 5]
     assert "500" in (results[0].error or "")
+
+
+def test_an_answer_that_is_too_long_is_its_requests_failure(key_from: str, tmp_path: Path) -> None:
+    """The server is not taken for one that is down: nothing waits for it, and nothing is asked again."""
+    with api_server(None, LENGTH, key=KEY) as api:
+        processor = BatchProcessor(1, 8, handler=service(api, key_from), output=tmp_path)
+        results = processor.process_batch_chunked(asked(4))
+    assert len(api.requests) == 4
+    (failed,) = (result for result in results if not result.success)
+    assert "as long as it may be" in (failed.error or "")
 
 
 @pytest.mark.parametrize(
