@@ -17,9 +17,8 @@ from pyprocessor import __version__
 from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.intake.classify import Todo
 from pyprocessor.jobs.running_job import RunningJob
-from pyprocessor.journal.journal import Journal
+from pyprocessor.journal.journal import REUSED, Journal
 from pyprocessor.journal.records import decode, encode
-from pyprocessor.journal.results import REUSED
 from pyprocessor.journal.rows import JobRow
 from pyprocessor.models import (
     IN_HAND,

@@ -22,8 +22,8 @@ from pyprocessor.costs import calibration
 from pyprocessor.errors import ExitCode
 from pyprocessor.intake.submission import submissions
 from pyprocessor.journal.database import FILE_NAME
+from pyprocessor.journal.journal import REUSED
 from pyprocessor.journal.reader import JournalReader
-from pyprocessor.journal.results import REUSED
 from pyprocessor.journal.rows import RunRow
 from pyprocessor.models import Chunking, JobState, OutcomeKind, Profile, TenantSettings, WatchSettings
 from pyprocessor.profiles import load
