@@ -35,8 +35,8 @@ class AnswerCache:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def get(self, key: Key, request: BatchRequest) -> BatchResult | None:
-        """The answer, as one to this request; None where there is none, or no longer."""
+    def get(self, key: Key) -> BatchResult | None:
+        """The answer as it was given; None where there is none, or no longer."""
         with self._lock:
             found = self._kept.get(key)
             if found is None:
@@ -45,7 +45,7 @@ class AnswerCache:
                 del self._kept[key]
                 return None
             self._kept.move_to_end(key)
-        return as_cached(found[1], request)
+        return found[1]
 
     def add(self, key: Key, result: BatchResult, age_seconds: float = 0.0) -> None:
         """Keep an answer that was given so long ago, unless it is a failure."""
