@@ -155,7 +155,7 @@ class Run:
     def _begin(self) -> None:
         """Settle what earlier runs left; this may take long or block on a disk."""
         request, notice = self.request, self._transitions.notice
-        for note in recover(self.journal, self.folder, request.output, behind=self._behind, folders=request.folders):
+        for note in recover(self.journal, self.folder, request, behind=self._behind):
             notice(*note)
         if not request.retry_failed:  # which starts them over
             for warning in set_aside(self.journal, request.profile.errors.max_killed_runs):
@@ -283,12 +283,13 @@ class Run:
                 self._after_commit[process].append(messages.Grant(job.job_id, job.token, names))
             case messages.Published(_, _, facts, usage, displaced):
                 process.remove(job.job_id)
-                moves.published(job, facts, usage)
+                moves.succeeded(job, facts, usage)
                 if displaced:
                     self._after_commit[process].append(messages.Discard(job.job_id, job.token))
             case messages.Answered(_, _, result, usage):
                 process.remove(job.job_id)
-                moves.completed(job, result, usage)
+                job.result = result
+                moves.succeeded(job, None, usage)
             case messages.Ended():
                 process.remove(job.job_id)
                 self._ended(job, message, now)

@@ -189,7 +189,7 @@ class Journal(WaitingJobs):
         granted = {**_facts_values(facts), "intents": intents_text(intents), "result": result}
         return self._hit("grant_job", id=job_id, attempt_id=attempt_id, **granted)
 
-    def complete(self, job_id: str, attempt_id: int, result: str | None, usage: Usage) -> bool:
+    def complete(self, job_id: str, attempt_id: int, result: str | None, usage: Usage | None) -> bool:
         """RUNNING to SUCCEEDED, for a job without products; `result` is JSON."""
         return self._end("complete_job", job_id, attempt_id, _SUCCEEDED, usage, values={"result": result})
 
