@@ -18,13 +18,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, is_dataclass
-from functools import partial, reduce
-from importlib import import_module
+from functools import partial
 from typing import Any
 
 from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.publish.answers import AnswerLog
-from pyprocessor.workers.call_main import leave_fork, progress, text_of
+from pyprocessor.workers.call_main import leave_fork, named, progress, text_of
 from pyprocessor.workers.requests import BatchRequest
 
 MOST_COROUTINES = 64
@@ -308,8 +307,7 @@ def _found(handler: Mapping[str, Any]) -> _Handler:
 
             found: Any = pickle.loads(base64.b64decode(handler["pickled"]))  # noqa: S301 - the caller's own function
         else:
-            module, _, path = handler["function"].partition(":")
-            found = reduce(getattr, path.split("."), import_module(module))
+            found = named(handler["function"])
     except Exception as error:  # modules of others run as they are imported
         what = f"The handler {handler.get('function', '')}".rstrip()
         raised = f"{type(error).__name__}: {text_of(error)}"
