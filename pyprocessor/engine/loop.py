@@ -326,7 +326,7 @@ class Run:
         decision = self._monitor.look(processes, self._sources.pids, now)
         if decision.take_back:
             for process in processes:
-                self._stopping.take_back(process)
+                self._transitions.take_back(process)
                 process.ask_back()
         if (problem := lost(self.locked)) is not None:
             self._stopping.output_unwritable(problem, now, end=True)

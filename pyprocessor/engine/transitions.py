@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 from collections import deque
@@ -9,6 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from pyprocessor.engine.backends import Backends
+from pyprocessor.engine.batch_process import BatchProcess
 from pyprocessor.engine.divisions import Divisions
 from pyprocessor.engine.fetched import FetchedInputs
 from pyprocessor.engine.hooks import Hooks, file_call
@@ -226,6 +228,12 @@ class Transitions:
             return
         self._requeue(job, outcome, usage)
         self.queue.put_back(job.queued)
+
+    def take_back(self, process: BatchProcess, *, above: float = -math.inf) -> None:
+        """Queue again what a process was never sent, of priorities with higher numbers."""
+        for job in process.unsent:
+            if job.queued.priority > above:
+                self.returned(process.remove(job.job_id))
 
     def crashed(self, job: RunningJob, reason: str, now: float) -> None:
         """A job was running in a batch process that died: try it once more, alone, then set it aside."""
