@@ -13,6 +13,8 @@ from pyprocessor.journal.rows import JobRow, inputs_text, products_text
 from pyprocessor.journal.writer import JournalWriter, values_of
 from pyprocessor.models import IN_HAND, Job, JobState, Origin, ProductOf, display
 
+_SUBMITTED = {"state": JobState.PENDING, "profile_name": "", "media_seconds": None, "forgive": False, "again": False}
+"""What of a job's row does not follow from the job, where nothing else is known of it."""
 CANCELLED = "It was cancelled by the user."
 NEEDED_NO_MORE = "It is not needed any more."
 """Why the parts of a job are cancelled that is over, and chunks that are asked for otherwise now."""
@@ -82,32 +84,15 @@ class WaitingJobs(JournalWriter):
                 self._reset_dependents(job.id)
             return self.job(job.id)
 
-    def _enter(
-        self,
-        statement: str,
-        job: Job,
-        *,
-        state: JobState = JobState.PENDING,
-        profile_name: str = "",
-        media_seconds: float | None = None,
-        forgive: bool = False,
-        again: bool = False,
-    ) -> None:
-        """Write what a job is to its row."""
+    def _enter(self, statement: str, job: Job, **more: object) -> None:
+        """Write what a job is to its row, and `more` that differs from what holds of one that is submitted."""
         texts = {
             "inputs": inputs_text(job.inputs),
             "companions": products_text(job.companions),
             "metadata": json.dumps(job.metadata) if job.metadata else "[]",
         }
-        self._write(
-            statement,
-            **(values_of(job) | values_of(job.source) | values_of(job.cost) | texts),
-            state=state,
-            profile_name=profile_name,
-            media_seconds=media_seconds,
-            forgive=forgive,
-            again=again,
-        )
+        values = values_of(job) | values_of(job.source) | values_of(job.cost) | texts
+        self._write(statement, **(values | _SUBMITTED | more))
 
     def predict(self, job: Job) -> bool:
         """Note what a PENDING job is predicted to take; False where it has moved on."""
