@@ -96,8 +96,7 @@ class Run:
             last_status=lambda: self._status.latest,
             processes=lambda: self._identities,
         )
-        work = task(FOLDER_TASK)
-        known = (request, work, calibration, journal, self.context)
+        known = (request, task(FOLDER_TASK), calibration, journal, self.context)
         folder_source: JobSource
         if request.watch:
             folder_source = WatchClient(*known, in_hand=moves.in_hand, notify=moves.notice)
