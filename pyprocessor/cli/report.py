@@ -17,8 +17,8 @@ from pyprocessor.costs.model import CostModel, class_of
 from pyprocessor.errors import JobError
 from pyprocessor.intake.details import Details, JobDetails
 from pyprocessor.intake.paths import no_journal, output_of_a_run
+from pyprocessor.journal.journal import REUSED
 from pyprocessor.journal.reader import JournalReader
-from pyprocessor.journal.results import REUSED
 from pyprocessor.journal.rows import AttemptRow, JobRow, RunRow
 from pyprocessor.models import Chunking, Cost, CostFeatures, Origin, Profile, Reading
 from pyprocessor.models.run import RunRequest

@@ -21,7 +21,7 @@ from pyprocessor.plan import resources
 from pyprocessor.plan.ahead import LEAST_AHEAD, is_short_file
 from pyprocessor.plan.planner import RunningBatch
 from pyprocessor.workers.handle import LocalWorker
-from pyprocessor.workers.messages import Command, OfAttempt, Spawned, WorkerSetup, WorkItem
+from pyprocessor.workers.messages import Command, OfAttempt, Spawned, StepOrder, WorkerSetup, WorkItem
 
 MOST_UNREAD_BYTES = 64 << 10
 """Of what a process was sent and has not begun. Its pipe holds three times as much, so sending never waits for a
@@ -231,14 +231,18 @@ class BatchProcess:
     ) -> None:
         """Note that the governor suspends or the user freezes a job, and stop or continue its ffmpeg."""
         if job.set_stopped(now, suspended=suspended, frozen=frozen) and job.ffmpeg is not None:
-            (self.child.suspend if job.is_stopped else self.child.resume)(job.job_id, job.token)
+            self.child.send(StepOrder(job.job_id, job.token, "suspend" if job.is_stopped else "resume"))
+
+    def shed(self, job: RunningJob) -> None:
+        """Have a job's step killed, to free its memory or since the job is cancelled."""
+        self.child.send(StepOrder(job.job_id, job.token, "kill"))
 
     def spawned(self, job: RunningJob, message: Spawned, now: float, *, frozen: bool) -> None:
         """Note the process of a job's step, and stop it where the job is stopped or the run `frozen`."""
         job.spawned(message.process, now, call=message.call, warm=message.warm)
         job.frozen = job.frozen or frozen
         if job.is_stopped:
-            self.child.suspend(job.job_id, job.token)
+            self.child.send(StepOrder(job.job_id, job.token, "suspend"))
 
     def order(self, command: Command) -> None:
         """Send DRAIN, END or CLOSE, once."""

@@ -8,6 +8,7 @@ for each kind.
 from __future__ import annotations
 
 import itertools
+import math
 import sys
 from dataclasses import dataclass, field, replace
 
@@ -165,8 +166,7 @@ class CallDispatch(Dispatch):
                 if not shared and process.last_priority <= head.priority:
                     continue
                 process.last_priority = min(process.last_priority, head.priority)
-                for job in [job for job in process.unsent if shared or job.queued.priority > head.priority]:
-                    self.transitions.returned(process.remove(job.job_id))
+                self.transitions.take_back(process, above=-math.inf if shared else head.priority)
                 process.ask_back()
                 for job in process.sent:
                     if job.state is JobState.ASSIGNED:
@@ -190,8 +190,7 @@ class CallDispatch(Dispatch):
             return
         with self.journal.transaction():
             for process in late:
-                for job in process.unsent:
-                    self.transitions.returned(process.remove(job.job_id))
+                self.transitions.take_back(process)
                 process.ask_back()
 
     # ------------------------------------------------------------ short jobs, and processes that are given more

@@ -96,8 +96,7 @@ class Run:
             last_status=lambda: self._status.latest,
             processes=lambda: self._identities,
         )
-        work = task(FOLDER_TASK)
-        known = (request, work, calibration, journal, self.context)
+        known = (request, task(FOLDER_TASK), calibration, journal, self.context)
         folder_source: JobSource
         if request.watch:
             folder_source = WatchClient(*known, in_hand=moves.in_hand, notify=moves.notice)
@@ -155,7 +154,7 @@ class Run:
     def _begin(self) -> None:
         """Settle what earlier runs left; this may take long or block on a disk."""
         request, notice = self.request, self._transitions.notice
-        for note in recover(self.journal, self.folder, request.output, behind=self._behind, folders=request.folders):
+        for note in recover(self.journal, self.folder, request, behind=self._behind):
             notice(*note)
         if not request.retry_failed:  # which starts them over
             for warning in set_aside(self.journal, request.profile.errors.max_killed_runs):
@@ -283,12 +282,13 @@ class Run:
                 self._after_commit[process].append(messages.Grant(job.job_id, job.token, names))
             case messages.Published(_, _, facts, usage, displaced):
                 process.remove(job.job_id)
-                moves.published(job, facts, usage)
+                moves.succeeded(job, facts, usage)
                 if displaced:
                     self._after_commit[process].append(messages.Discard(job.job_id, job.token))
             case messages.Answered(_, _, result, usage):
                 process.remove(job.job_id)
-                moves.completed(job, result, usage)
+                job.result = result
+                moves.succeeded(job, None, usage)
             case messages.Ended():
                 process.remove(job.job_id)
                 self._ended(job, message, now)
@@ -325,7 +325,7 @@ class Run:
         decision = self._monitor.look(processes, self._sources.pids, now)
         if decision.take_back:
             for process in processes:
-                self._stopping.take_back(process)
+                self._transitions.take_back(process)
                 process.ask_back()
         if (problem := lost(self.locked)) is not None:
             self._stopping.output_unwritable(problem, now, end=True)

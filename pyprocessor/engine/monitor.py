@@ -108,7 +108,7 @@ class Monitor:
             process.set_stopped(job, now, suspended=job_id in decision.suspend)
         for job_id in decision.shed:
             process, job = running[job_id]
-            process.child.shed(job_id, job.token)
+            process.shed(job)
         interval = self._profile.monitoring.sample_interval_seconds
         if decision.level > Level.NORMAL or self._ramps(jobs, now):
             interval = self._profile.monitoring.ramp_interval_seconds

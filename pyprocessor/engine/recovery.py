@@ -18,7 +18,7 @@ from pyprocessor.intake.details import INTERMEDIATE
 from pyprocessor.journal.audit import BEGUN_BY
 from pyprocessor.journal.journal import Journal
 from pyprocessor.journal.rows import JobRow
-from pyprocessor.models import InputFolder, JobState, Origin, Outcome, OutcomeKind, OutputFacts, Source, display
+from pyprocessor.models import JobState, Origin, Outcome, OutcomeKind, OutputFacts, Source, display
 from pyprocessor.models.products import Intent, Seal
 from pyprocessor.models.run import RunRequest
 from pyprocessor.publish.bounds import Bounds
@@ -61,9 +61,7 @@ def begin_run(journal: Journal, folder: StateFolder, request: RunRequest) -> tup
     return run_id, behind
 
 
-def recover(
-    journal: Journal, folder: StateFolder, output_root: bytes, *, behind: bool, folders: tuple[InputFolder, ...] = ()
-) -> list[Note]:
+def recover(journal: Journal, folder: StateFolder, request: RunRequest, *, behind: bool) -> list[Note]:
     """Settle what an earlier run left; returns what was found. Call `refuse_if_busy` before."""
     # Also where the leader of a group is gone: its ffmpegs may have outlived it.
     left = [worker for worker in journal.open_workers() if kill_group(worker)]
@@ -77,14 +75,14 @@ def recover(
     with journal.transaction():
         journal.abandon_open()
         rows = list(journal.jobs(JobState.PUBLISHING))
-        notes += [("info", _settle(journal, folder, output_root, row, folders)) for row in rows]
+        notes += [("info", _settle(journal, folder, request, row)) for row in rows]
         unsettled = journal.counts().publishing
     try:
         if not unsettled and (removed := sweep_partials(folder.partials)):
             notes.append(("info", f"Removed {removed} unfinished temporary file(s) of an earlier run."))
     except PublishError as error:
         notes.append(("warning", f"What an earlier run left unfinished stays there: {error}"))
-    _sweep_intermediates(journal, output_root)
+    _sweep_intermediates(journal, request.output)
     if others := [name for name in os.listdir(folder.partials) if keeper_of(name) is None]:
         text = (
             f"{display(os.path.join(folder.partials, min(others)))} is no unfinished output of pyprocessor "
@@ -221,9 +219,7 @@ def _lies(path: bytes, seal: Seal) -> bool:
         return False
 
 
-def settle_grant(
-    journal: Journal, folder: StateFolder, output_root: bytes, row: JobRow, folders: tuple[InputFolder, ...]
-) -> OutputFacts | None:
+def settle_grant(journal: Journal, folder: StateFolder, request: RunRequest, row: JobRow) -> OutputFacts | None:
     """Finish what a publish was granted for, or take it back; returns the main product's facts where all is there.
 
     Call it only when the process that had the grant is gone: it may have died before it wrote the receipt. Raises
@@ -232,10 +228,10 @@ def settle_grant(
     granted, intents = row.granted, row.intents
     assert granted is not None
     assert intents is not None
-    bounds = Bounds(output_root, row.source, folders)
-    if not was_published(output_root, row):
+    bounds = Bounds(request.output, row.source, request.folders)
+    if not was_published(request.output, row):
         _write_receipt(journal, folder, row, intents)
-    allowed = Replaceable(journal, output_root, row)
+    allowed = Replaceable(journal, request.output, row)
     placed = settle(intents, partials=folder.partials, bounds=bounds, allowed=allowed)
     if not placed:
         return None
@@ -255,13 +251,11 @@ def _write_receipt(journal: Journal, folder: StateFolder, row: JobRow, intents: 
         writer.close()
 
 
-def _settle(
-    journal: Journal, folder: StateFolder, output_root: bytes, row: JobRow, folders: tuple[InputFolder, ...]
-) -> str:
+def _settle(journal: Journal, folder: StateFolder, request: RunRequest, row: JobRow) -> str:
     attempt_id, name = row.attempt_id, display(row.output)
     assert attempt_id is not None
     try:
-        facts = settle_grant(journal, folder, output_root, row, folders)
+        facts = settle_grant(journal, folder, request, row)
     except PublishError as error:
         if error.kind is not FailureKind.DISK:  # else it may lie half-way, for the next run to settle
             journal.requeue(row.id, attempt_id, INTERRUPTED, charge=False)

@@ -17,9 +17,8 @@ from pyprocessor import __version__
 from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.intake.classify import Todo
 from pyprocessor.jobs.running_job import RunningJob
-from pyprocessor.journal.journal import Journal
+from pyprocessor.journal.journal import REUSED, Journal
 from pyprocessor.journal.records import decode, encode
-from pyprocessor.journal.results import REUSED
 from pyprocessor.journal.rows import JobRow
 from pyprocessor.models import (
     IN_HAND,
@@ -149,7 +148,7 @@ class Reuse:
         self._released.append(job_id)
         return True
 
-    def succeeded(self, job: RunningJob, facts: OutputFacts | None, result: str | None, usage: Usage | None) -> None:
+    def succeeded(self, job: RunningJob, facts: OutputFacts | None, usage: Usage | None) -> None:
         """Keep the result of a job for others, before the journal has the job as done, or count that it was a copy."""
         key, took = self._keys.get(job.job_id), usage.cpu_seconds if usage is not None else job.used_cpu_seconds
         if key is None:
@@ -167,7 +166,8 @@ class Reuse:
         products = [(intent.product, intent.seal) for intent in self._journal.intents(row.id)]
         if facts is not None:  # a copy to another file system may have another time
             products = [(product, facts.seal if product.name == row.output else seal) for product, seal in products]
-        made = Reusable(row.id, row.name, job.inputs, tuple(products), facts, result, job.parts_cpu_seconds + took)
+        cpu_seconds = job.parts_cpu_seconds + took
+        made = Reusable(row.id, row.name, job.inputs, tuple(products), facts, job.result, cpu_seconds)
         self._journal.keep_result(key, encode(made), self._settings.cache_size)
 
     def begins_anew(self, job_id: str) -> None:

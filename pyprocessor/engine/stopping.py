@@ -16,7 +16,6 @@ from pyprocessor.control.run_mode import Order, Pause, RunMode, StopLevel, notic
 from pyprocessor.control.server import Client, ControlServer
 from pyprocessor.control.signals import SignalQueue
 from pyprocessor.control.stall_responder import StallResponder
-from pyprocessor.engine.batch_process import BatchProcess
 from pyprocessor.engine.dispatch import Dispatch
 from pyprocessor.engine.transitions import Transitions
 from pyprocessor.errors import ExitCode, UsageError
@@ -133,7 +132,7 @@ class Stopping:
         if mode.pause is not before.pause:
             for process in self.dispatch.processes:
                 if mode.pause is not Pause.NONE:
-                    self.take_back(process)
+                    self.transitions.take_back(process)
                 process.pause(mode.pause, now)
 
     def answer(self) -> None:
@@ -193,11 +192,6 @@ class Stopping:
             self.transitions.notice("error", f"{reason} The run stops; run the same command again when it is back.")
             self._stop(now, end=True)
 
-    def take_back(self, process: BatchProcess) -> None:
-        """Queue again what the process was never sent."""
-        for job in process.unsent:
-            self.transitions.returned(process.remove(job.job_id))
-
     def end_cancelled(self) -> None:
         """End the jobs in hand that were cancelled; one that is being published gets its name all the same."""
         for job_id in tuple(self.transitions.cancelling):
@@ -210,7 +204,7 @@ class Stopping:
             elif job.state is JobState.ASSIGNED:
                 process.ask_back()
             elif job.state is JobState.RUNNING:
-                process.child.shed(job_id, job.token)
+                process.shed(job)
 
     def exit_code(self, *, undecided: bool, left: bool) -> ExitCode:
         """The exit code of a run that is over; `undecided` says that the next run has to decide about a job.
@@ -244,7 +238,7 @@ class Stopping:
         if end:
             self.end_by = min(self.end_by, now + SETTLE_SECONDS)
         for process in self.dispatch.processes:
-            self.take_back(process)
+            self.transitions.take_back(process)
             process.order(Command.END if end else Command.DRAIN)
             if stopping:
                 process.pause(Pause.NONE, now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import random
 from collections import deque
@@ -9,6 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from pyprocessor.engine.backends import Backends
+from pyprocessor.engine.batch_process import BatchProcess
 from pyprocessor.engine.divisions import Divisions
 from pyprocessor.engine.fetched import FetchedInputs
 from pyprocessor.engine.hooks import Hooks, file_call
@@ -157,38 +159,28 @@ class Transitions:
         allowed = (p for p in taken if (self._request.overwrite and not p.folder) or p.name in ours)
         return frozenset(product.name for product in allowed)
 
-    def published(self, job: RunningJob, facts: OutputFacts, usage: Usage | None) -> None:
-        """A job succeeded; where its usage was measured the cost model learns from it."""
+    def succeeded(self, job: RunningJob, facts: OutputFacts | None, usage: Usage | None) -> None:
+        """A job succeeded, `facts` being of its main product, if any; the cost model learns where `usage` is known."""
         assert job.attempt_id is not None
-        self._succeeded(job, usage)
-        self.reuse.succeeded(job, facts, job.result, usage)
-        self._journal.succeed(job.job_id, job.attempt_id, facts, usage)
-        outcome = Outcome(OutcomeKind.SUCCEEDED, " ".join(facts.notes), result=job.result)
-        self.settle(job.job_id, job.name, outcome, job.queued.cpu_seconds)
-        self._learn(job, usage, facts.size_bytes)
-        self.fetched.arrived(job.queued, facts.size_bytes)
-
-    def completed(self, job: RunningJob, result: str | None, usage: Usage) -> None:
-        """A job without products has succeeded."""
-        assert job.attempt_id is not None
-        self._succeeded(job, usage)
-        self.reuse.succeeded(job, None, result, usage)
-        self._journal.complete(job.job_id, job.attempt_id, result, usage)
-        self.settle(job.job_id, job.name, Outcome(OutcomeKind.SUCCEEDED, result=result), job.queued.cpu_seconds)
-        self._learn(job, usage, 0)
-
-    def _learn(self, job: RunningJob, usage: Usage | None, output_bytes: int) -> None:
-        if usage is not None and job.features is not None and job.source is not None:
-            if job.whole is not None:
-                self._calibration.took(job.whole, job.source, job.parts_cpu_seconds + usage.cpu_seconds)
-            problem = self._calibration.observe(job.features, job.source, job.threads, usage, output_bytes)
-            self.notice("warning", problem)
-            self.reprice()
-
-    def _succeeded(self, job: RunningJob, usage: Usage | None) -> None:
         job.move(JobState.SUCCEEDED)
         self._took(job, usage)
         self.backends.succeeded(job.queued)
+        self.reuse.succeeded(job, facts, usage)
+        if facts is None:
+            self._journal.complete(job.job_id, job.attempt_id, job.result, usage)
+        else:
+            self._journal.succeed(job.job_id, job.attempt_id, facts, usage)
+        notes, size_bytes = (facts.notes, facts.size_bytes) if facts is not None else ((), 0)
+        outcome = Outcome(OutcomeKind.SUCCEEDED, " ".join(notes), result=job.result)
+        self.settle(job.job_id, job.name, outcome, job.queued.cpu_seconds)
+        if usage is not None and job.features is not None and job.source is not None:
+            if job.whole is not None:
+                self._calibration.took(job.whole, job.source, job.parts_cpu_seconds + usage.cpu_seconds)
+            problem = self._calibration.observe(job.features, job.source, job.threads, usage, size_bytes)
+            self.notice("warning", problem)
+            self.reprice()
+        if facts is not None:
+            self.fetched.arrived(job.queued, size_bytes)
 
     def _took(self, job: RunningJob, usage: Usage | None) -> None:
         """Charge the job's tenant with what an attempt took, as far as that was measured."""
@@ -236,6 +228,12 @@ class Transitions:
             return
         self._requeue(job, outcome, usage)
         self.queue.put_back(job.queued)
+
+    def take_back(self, process: BatchProcess, *, above: float = -math.inf) -> None:
+        """Queue again what a process was never sent, of priorities with higher numbers."""
+        for job in process.unsent:
+            if job.queued.priority > above:
+                self.returned(process.remove(job.job_id))
 
     def crashed(self, job: RunningJob, reason: str, now: float) -> None:
         """A job was running in a batch process that died: try it once more, alone, then set it aside."""

@@ -133,16 +133,15 @@ class WorkerCrashes:
         row = self.transitions.row(job.job_id)
         facts = None
         if gone:
-            folder, output = self.dispatch.folder, self.request.output
             try:
-                facts = settle_grant(self.journal, folder, output, row, self.request.folders)
+                facts = settle_grant(self.journal, self.dispatch.folder, self.request, row)
                 self._settled.append(row.intents or ())
             except PublishError as error:
                 gone = error.kind is not FailureKind.DISK  # else it may lie half-way, for the next run to settle
         elif was_published(self.request.output, row):
             facts = row.granted
         if facts is not None:
-            self.transitions.published(job, facts, None)
+            self.transitions.succeeded(job, facts, None)
         elif gone:
             self.transitions.returned(job)
         else:

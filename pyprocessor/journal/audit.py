@@ -8,9 +8,10 @@ from __future__ import annotations
 import heapq
 import json
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any
 
-from pyprocessor.journal.rows import AttemptRow, EventRow, JobRow, Made, RunRow
+from pyprocessor.journal.reader import JournalReader
+from pyprocessor.journal.rows import AttemptRow, JobRow, RunRow
 from pyprocessor.models import JobState, OutcomeKind, display
 from pyprocessor.models.wording import utc
 
@@ -24,24 +25,7 @@ PRUNED = "pruned"
 NO_RUN = "between runs"
 
 
-class Known(Protocol):
-    """What is asked of a journal."""
-
-    def job(self, job_id: str) -> JobRow | None: ...
-    def made(self, output: bytes) -> Made | None: ...
-    def attempts_of(self, job_id: str) -> tuple[AttemptRow, ...]: ...
-
-
-class Journaled(Known, Protocol):
-    """What is asked of a journal that is exported."""
-
-    def runs(self) -> Iterator[RunRow]: ...
-    def attempts(self) -> Iterator[AttemptRow]: ...
-    def events(self) -> Iterator[EventRow]: ...
-    def jobs(self) -> Iterator[JobRow]: ...
-
-
-def trail(journal: Journaled, since: float = 0.0) -> Iterator[dict[str, Any]]:
+def trail(journal: JournalReader, since: float = 0.0) -> Iterator[dict[str, Any]]:
     """Yield all records from a time on (seconds since the epoch), each a mapping of plain values.
 
     `record` is run, attempt, job (one that ended without an attempt) or event. Each has `at`, `user` and `program`.
@@ -80,13 +64,13 @@ def trail(journal: Journaled, since: float = 0.0) -> Iterator[dict[str, Any]]:
             yield {"version": VERSION, "at": utc(at, "milliseconds"), **who.get(run, {}), **record}
 
 
-def records_of(row: JobRow, journal: Known) -> list[dict[str, Any]]:
+def records_of(row: JobRow, journal: JournalReader) -> list[dict[str, Any]]:
     """The records of one job, to be kept when it is deleted."""
     found = [attempt_record(row, attempt, journal) for attempt in journal.attempts_of(row.id)]
     return [{**record, "made_in": record["run"]} for record in found or [job_record(row)]]
 
 
-def attempt_record(row: JobRow, attempt: AttemptRow, journal: Known) -> dict[str, Any]:
+def attempt_record(row: JobRow, attempt: AttemptRow, journal: JournalReader) -> dict[str, Any]:
     """One try of a job."""
     usage, succeeded = attempt.usage, attempt.outcome is OutcomeKind.SUCCEEDED
     return {
@@ -123,7 +107,7 @@ def _job(row: JobRow) -> dict[str, Any]:
     }
 
 
-def _products(row: JobRow, journal: Known) -> list[dict[str, Any]]:
+def _products(row: JobRow, journal: JournalReader) -> list[dict[str, Any]]:
     found = []
     for product in row.products:
         made = row.produced if product.name == row.output else None

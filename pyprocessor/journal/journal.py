@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from pyprocessor.errors import FailureKind
 from pyprocessor.jobs.retry import STATE_AFTER
 from pyprocessor.journal.audit import PRUNED, records_of
 from pyprocessor.journal.database import open_for_writing
 from pyprocessor.journal.records import encode, media_shape
-from pyprocessor.journal.results import ResultCache
 from pyprocessor.journal.rows import CachedMedia, JobRow, Made, facts_text, intents_text
 from pyprocessor.journal.waiting import WaitingJobs
 from pyprocessor.journal.writer import values_of
@@ -36,10 +35,13 @@ from pyprocessor.models.products import MAIN, Intent
 _ENGINE_DIED = "The run was ended from outside before this attempt was over."
 NO_RUN = 0
 """Number of the run to which jobs belong that no run of this journal has changed last."""
+REUSED = "reused"
+"""The kind of the event that a job got a copy of a result."""
+_SUCCEEDED = Outcome(OutcomeKind.SUCCEEDED)
 _UNMEASURED = {"wall_seconds": None, "cpu_seconds": None, "peak_memory_bytes": None}
 
 
-class Journal(WaitingJobs, ResultCache):
+class Journal(WaitingJobs):
     """The journal of one output folder, open for writing.
 
     Each method that writes is a transaction of its own unless it is called inside `transaction()`. `begin_run` comes
@@ -131,6 +133,30 @@ class Journal(WaitingJobs, ResultCache):
         """Keep the state of a back end for this run and the next ones."""
         self._write("keep_backend", name=name, **values_of(state))
 
+    # ------------------------------------------------------------ results, kept for jobs of the same key
+
+    def remember_content(self, source: Source, digest: str) -> None:
+        """Keep what identifies the bytes of a file."""
+        self._write("remember_content", digest=digest, **values_of(source))
+
+    def keep_result(self, key: str, result: str, most: int) -> None:
+        """Keep a result, as JSON; where there are more than `most`, those that were not used for longest go."""
+        with self.transaction():
+            self._write("keep_result", key=key, result=result)
+            self._write("bound_results", most=most)
+
+    def use_result(self, key: str) -> None:
+        """Note that a result was used, so that it stays."""
+        self._write("use_result", key=key)
+
+    def count_lookup(self) -> None:
+        """Count a job of this run for which a result was looked for."""
+        self._write("count_lookup")
+
+    def count_hit(self, saved_cpu_seconds: float) -> None:
+        """Count a job of this run that got a copy of a result."""
+        self._write("count_hit", cpu_seconds=saved_cpu_seconds)
+
     # ------------------------------------------------------------ moves
 
     def assign(self, job_ids: Iterable[str], batch_id: int) -> tuple[str, ...]:
@@ -163,23 +189,17 @@ class Journal(WaitingJobs, ResultCache):
         granted = {**_facts_values(facts), "intents": intents_text(intents), "result": result}
         return self._hit("grant_job", id=job_id, attempt_id=attempt_id, **granted)
 
-    def complete(self, job_id: str, attempt_id: int, result: str | None, usage: Usage) -> bool:
+    def complete(self, job_id: str, attempt_id: int, result: str | None, usage: Usage | None) -> bool:
         """RUNNING to SUCCEEDED, for a job without products; `result` is JSON."""
-        with self.transaction():
-            hit = self._hit("complete_job", id=job_id, attempt_id=attempt_id, result=result)
-            if hit:
-                self._close_attempt(attempt_id, Outcome(OutcomeKind.SUCCEEDED), usage, charge=False)
-        return hit
+        return self._end("complete_job", job_id, attempt_id, _SUCCEEDED, usage, values={"result": result})
 
     def succeed(self, job_id: str, attempt_id: int, facts: OutputFacts, usage: Usage | None) -> bool:
         """PUBLISHING to SUCCEEDED. `usage` is None where the attempt's end was not seen (a recovery)."""
         with self.transaction():
-            intents = self.intents(job_id)
-            hit = self._hit("succeed_job", id=job_id, attempt_id=attempt_id, **_facts_values(facts))
+            companions = [intent for intent in self.intents(job_id) if intent.product.role != MAIN]
+            hit = self._end("succeed_job", job_id, attempt_id, _SUCCEEDED, usage, values=_facts_values(facts))
             if hit:
-                self._close_attempt(attempt_id, Outcome(OutcomeKind.SUCCEEDED), usage, charge=False)
                 self._write("remember_output", id=job_id)
-                companions = [intent for intent in intents if intent.product.role != MAIN]
                 row = self.job(job_id) if companions else None
                 for intent in companions:
                     assert row is not None
@@ -190,15 +210,11 @@ class Journal(WaitingJobs, ResultCache):
     def finish(self, job_id: str, attempt_id: int | None, outcome: Outcome, usage: Usage | None = None) -> bool:
         """End a job as anything but succeeded: a waiting one without an attempt, a running one with its own."""
         failed, state = outcome.kind is OutcomeKind.FAILED, STATE_AFTER[outcome.kind].value
-        values = {"id": job_id, "attempt_id": attempt_id, "state": state, "failed": failed, **_ending_values(outcome)}
-        values["already_right"] = outcome.already_right
+        values = {"state": state, "failed": failed, "already_right": outcome.already_right}
         if attempt_id is None:
-            return self._hit("finish_waiting_job", **values)
-        with self.transaction():
-            hit = self._hit("finish_running_job", **values)
-            if hit:
-                self._close_attempt(attempt_id, outcome, usage, charge=outcome.failure is not None)
-        return hit
+            return self._hit("finish_waiting_job", id=job_id, **values, **_ending_values(outcome))
+        charge = outcome.failure is not None
+        return self._end("finish_running_job", job_id, attempt_id, outcome, usage, charge=charge, values=values)
 
     def requeue(
         self, job_id: str, attempt_id: int | None, outcome: Outcome, *, charge: bool, usage: Usage | None = None
@@ -209,11 +225,27 @@ class Journal(WaitingJobs, ResultCache):
         """
         if attempt_id is None:
             return self._hit("requeue_assigned_job", id=job_id)
-        values = {"charge": charge, "shed": outcome.kind is OutcomeKind.SHED, **_ending_values(outcome)}
+        values: dict[str, object] = {"shed": outcome.kind is OutcomeKind.SHED}
+        return self._end("requeue_running_job", job_id, attempt_id, outcome, usage, charge=charge, values=values)
+
+    def _end(
+        self,
+        move: str,
+        job_id: str,
+        attempt_id: int,
+        outcome: Outcome,
+        usage: Usage | None,
+        *,
+        values: Mapping[str, object],
+        charge: bool = False,
+    ) -> bool:
+        """Move a job whose attempt has ended, and close that; False where the job had moved on."""
+        ending = {"charge": charge, **_ending_values(outcome)}
         with self.transaction():
-            hit = self._hit("requeue_running_job", id=job_id, attempt_id=attempt_id, **values)
+            hit = self._hit(move, id=job_id, attempt_id=attempt_id, **ending, **values)
             if hit:
-                self._close_attempt(attempt_id, outcome, usage, charge=charge)
+                measured = _UNMEASURED if usage is None else values_of(usage)
+                self._write("close_attempt", id=attempt_id, outcome=outcome.kind.value, **measured, **ending)
         return hit
 
     # ------------------------------------------------------------ pruning
@@ -244,11 +276,6 @@ class Journal(WaitingJobs, ResultCache):
                     self.add_event(PRUNED, json.dumps(record), row.id)
             for statement in ("prune_attempts", "prune_dependencies", "prune_claims", "prune_jobs", "prune_params"):
                 self._write(statement)
-
-    def _close_attempt(self, attempt_id: int, outcome: Outcome, usage: Usage | None, *, charge: bool) -> None:
-        measured = _UNMEASURED if usage is None else values_of(usage)
-        values = {"outcome": outcome.kind.value, "charge": charge, **measured, **_ending_values(outcome)}
-        self._write("close_attempt", id=attempt_id, **values)
 
 
 def _facts_values(facts: OutputFacts) -> dict[str, object]:

@@ -42,11 +42,24 @@ _values_of_job = attrgetter(*_OF_JOB)
 
 
 @dataclass(frozen=True, slots=True)
+class Cache:
+    """For how many jobs a result of the same content was looked for, and how many of them got a copy of one."""
+
+    lookups: int = 0
+    hits: int = 0
+    saved_cpu_seconds: float = 0.0
+    """What making these took, less what copying them took."""
+
+    @property
+    def hit_percent(self) -> float | None:
+        return 100 * self.hits / self.lookups if self.lookups else None
+
+
+@dataclass(frozen=True, slots=True)
 class RunRow:
     """One call of the command. `ended_at` is None while it runs, and for ever if it was killed.
 
-    `done_before` and `failed_before` count the files it was asked for that earlier runs had settled; None likewise. For
-    `lookups` jobs a result of the same content was looked for, and `hits` of them got a copy of one.
+    `done_before` and `failed_before` count the files it was asked for that earlier runs had settled; None likewise.
     """
 
     id: int
@@ -57,9 +70,7 @@ class RunRow:
     exit_code: int | None
     done_before: int | None = None
     failed_before: int | None = None
-    lookups: int = 0
-    hits: int = 0
-    saved_cpu_seconds: float = 0.0
+    cache: Cache = Cache()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,21 +7,17 @@ import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
-from operator import attrgetter
 
 from pyprocessor.errors import UsageError
 from pyprocessor.journal.rows import JobRow, inputs_text, products_text
 from pyprocessor.journal.writer import JournalWriter, values_of
-from pyprocessor.models import IN_HAND, Cost, Job, JobState, Origin, ProductOf, display
+from pyprocessor.models import IN_HAND, Job, JobState, Origin, ProductOf, display
 
-_AS_THEY_ARE = (
-    *("id", "task", "origin", "parent", "output", "output_is_folder", "params_fingerprint", "priority", "tenant"),
-    *("max_retries", "timeout_seconds", "not_before", "deadline"),
-)
+_SUBMITTED = {"state": JobState.PENDING, "profile_name": "", "media_seconds": None, "forgive": False, "again": False}
+"""What of a job's row does not follow from the job, where nothing else is known of it."""
 CANCELLED = "It was cancelled by the user."
 NEEDED_NO_MORE = "It is not needed any more."
 """Why the parts of a job are cancelled that is over, and chunks that are asked for otherwise now."""
-_as_they_are = attrgetter(*_AS_THEY_ARE)
 _ENDED_AS = {
     JobState.FAILED: "failed",
     JobState.QUARANTINED: "was set aside",
@@ -29,17 +25,12 @@ _ENDED_AS = {
     JobState.SKIPPED: "was skipped",
 }
 """How a job ended that others waited for in vain, as the end of a sentence."""
-_BAD = frozenset({JobState.FAILED, JobState.QUARANTINED, JobState.CANCELLED})
 
 
 def params_of(params: object) -> tuple[str, str]:
     """The fingerprint of what jobs are asked to do, and all of it as JSON. Raises TypeError or ValueError."""
     document = json.dumps(params, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(document.encode()).hexdigest()[:32], document
-
-
-def _predicted(cost: Cost) -> dict[str, float]:
-    return {"cpu_seconds": cost.cpu_seconds, "memory_bytes": cost.memory_bytes, "disk_bytes": cost.disk_bytes}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,36 +84,19 @@ class WaitingJobs(JournalWriter):
                 self._reset_dependents(job.id)
             return self.job(job.id)
 
-    def _enter(
-        self,
-        statement: str,
-        job: Job,
-        *,
-        state: JobState = JobState.PENDING,
-        profile_name: str = "",
-        media_seconds: float | None = None,
-        forgive: bool = False,
-        again: bool = False,
-    ) -> None:
-        """Write what a job is to its row."""
-        self._write(
-            statement,
-            **dict(zip(_AS_THEY_ARE, _as_they_are(job), strict=True)),
-            **values_of(job.source),
-            **_predicted(job.cost),
-            inputs=inputs_text(job.inputs),
-            companions=products_text(job.companions),
-            metadata=json.dumps(job.metadata) if job.metadata else "[]",
-            state=state,
-            profile_name=profile_name,
-            media_seconds=media_seconds,
-            forgive=forgive,
-            again=again,
-        )
+    def _enter(self, statement: str, job: Job, **more: object) -> None:
+        """Write what a job is to its row, and `more` that differs from what holds of one that is submitted."""
+        texts = {
+            "inputs": inputs_text(job.inputs),
+            "companions": products_text(job.companions),
+            "metadata": json.dumps(job.metadata) if job.metadata else "[]",
+        }
+        values = values_of(job) | values_of(job.source) | values_of(job.cost) | texts
+        self._write(statement, **(values | _SUBMITTED | more))
 
     def predict(self, job: Job) -> bool:
         """Note what a PENDING job is predicted to take; False where it has moved on."""
-        return self._hit("predict_job", id=job.id, **_predicted(job.cost))
+        return self._hit("predict_job", id=job.id, **values_of(job.cost))
 
     def remember_found(self, job_id: str, found: str) -> None:
         """Keep what inspecting found in the inputs of a PENDING job of no folder, as JSON."""
@@ -305,11 +279,9 @@ class WaitingJobs(JournalWriter):
             row = self.job(job_id)
             assert row is not None
             cancelled: list[str] = []
-            if row.state in _BAD or (row.state is JobState.SKIPPED and not row.already_right):
+            if row.state in _ENDED_AS and not (row.state is JobState.SKIPPED and row.already_right):
                 cancelled = [str(found) for (found,) in self._database.rows("waiting_below", {"id": job_id})]
-                reason = f"It waited for {row.name}, which {_ENDED_AS[row.state]}."
-                for dependent in cancelled:
-                    self._write("cancel_dependent", id=dependent, cause=job_id, reason=reason)
+                self._cancel_for(row, cancelled)
             released: dict[str, None] = {}
             for ended in (job_id, *cancelled):
                 for (dependent,) in self._database.rows("released", {"id": ended}):
@@ -327,5 +299,9 @@ class WaitingJobs(JournalWriter):
             dependent, needed, root = found[0]
             cause = self.job(root or needed)
             assert cause is not None
-            reason = f"It waited for {cause.name}, which {_ENDED_AS[cause.state]}."
+            self._cancel_for(cause, [dependent])
+
+    def _cancel_for(self, cause: JobRow, dependents: Iterable[str]) -> None:
+        reason = f"It waited for {cause.name}, which {_ENDED_AS[cause.state]}."
+        for dependent in dependents:
             self._write("cancel_dependent", id=dependent, cause=cause.id, reason=reason)

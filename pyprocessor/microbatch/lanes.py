@@ -19,7 +19,7 @@ from pyprocessor.microbatch.batches import LOGGER, Batch, Call, Retries, finish
 from pyprocessor.microbatch.health import Level, MemoryShare, level
 from pyprocessor.microbatch.items import ItemQueue, PrioritizedItem
 from pyprocessor.microbatch.recording import MetricsCollector, Recorder
-from pyprocessor.microbatch.release import Reason, Waiting, release
+from pyprocessor.microbatch.release import Reason, release
 from pyprocessor.microbatch.settings import BatchProcessorConfig
 from pyprocessor.microbatch.sizing import controller
 from pyprocessor.microbatch.stats import BatchStats
@@ -110,8 +110,8 @@ class Lanes:
         hurry = self.stop_event.is_set() or self._health["queue"] is Level.CRITICAL
         for kind, bucket, item in self.queue.arrays():
             size = self._fitting(item)
-            waiting = Waiting(bucket.rows, size, bucket.oldest(), self._sizes.expected_seconds(size))
-            found = release(waiting, now, self.config, hurry=hurry)
+            expected_seconds = self._sizes.expected_seconds(size)
+            found = release(bucket.rows, size, bucket.oldest(), expected_seconds, now, self.config, hurry=hurry)
             if isinstance(found, Reason):
                 return Batch(self.queue.take(kind, size), kind, found, self.config.max_retries)
             until, missing = min(until, found), min(missing, size - bucket.rows)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from pyprocessor.microbatch.settings import BatchProcessingStrategy, BatchProcessorConfig
@@ -23,28 +22,27 @@ class Reason(StrEnum):
     """Its oldest item would not have been done in time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """Items of one kind that wait, on the monotonic clock."""
+def release(
+    rows: int,
+    size: int,
+    since: float,
+    expected_seconds: float,
+    now: float,
+    config: BatchProcessorConfig,
+    *,
+    hurry: bool,
+) -> Reason | float:
+    """Return why a batch leaves now, or until when it waits for more items; in a hurry none waits.
 
-    rows: int
-    size: int
-    """How many rows a batch has now."""
-    since: float
-    """When the oldest came."""
-    expected_seconds: float
-    """That the batch is expected to take."""
-
-
-def release(waiting: Waiting, now: float, config: BatchProcessorConfig, *, hurry: bool) -> Reason | float:
-    """Return why a batch leaves now, or until when it waits for more items; in a hurry none waits."""
-    if waiting.rows >= waiting.size:
+    Of `size` rows `rows` are there, the oldest `since` a time, and the batch is expected to take so many seconds.
+    """
+    if rows >= size:
         return Reason.FULL
     if hurry or config.processing_strategy not in WAITS:
         return Reason.IDLE
-    until, reason = waiting.since + config.batch_timeout, Reason.TIMEOUT
+    until, reason = since + config.batch_timeout, Reason.TIMEOUT
     if config.processing_strategy is BatchProcessingStrategy.DEADLINE and config.item_timeout is not None:
-        latest = waiting.since + config.item_timeout - 2 * waiting.expected_seconds
+        latest = since + config.item_timeout - 2 * expected_seconds
         if latest < until:
             until, reason = latest, Reason.DEADLINE
     return reason if now >= until else until

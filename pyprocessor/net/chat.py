@@ -49,4 +49,4 @@ async def complete(
     why = _WHY.get(reason) or (None if isinstance(text, str) and text.strip() else "answered with no text")
     if why:
         raise NoAnswer(FailureKind.UNSUPPORTED, f"{host_of(url)} {why}.")
-    return text
+    return str(text)

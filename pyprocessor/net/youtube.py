@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 from pyprocessor.errors import FailureKind, JobError
@@ -65,7 +66,7 @@ def fetch(
         "overwrites": True,
         "nopart": True,
         "js_runtimes": {"deno": {}, "node": {}, "bun": {}, "quickjs": {}},
-        "progress_hooks": [_Bound(max_bytes).look],
+        "progress_hooks": [partial(_look, {}, max_bytes)],
         **({} if allow_private else {"proxy": ""}),
     }
     lookups: AbstractContextManager[list[str]] = nullcontext([]) if allow_private else public_only()
@@ -99,18 +100,12 @@ class _Said:
     error = debug
 
 
-class _Bound:
-    """Ends a download that becomes too large, and reports how far it is."""
-
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._files: dict[str, int] = {}
-
-    def look(self, status: dict[str, Any]) -> None:
-        self._files[status["filename"]] = status.get("downloaded_bytes") or 0
-        total = status.get("total_bytes") or status.get("total_bytes_estimate")
-        progress(self._files[status["filename"]], total)
-        _check_size(sum(self._files.values()), self._max_bytes)
+def _look(arrived: dict[str, int], max_bytes: int, status: dict[str, Any]) -> None:
+    """Report how far a download is, and end one that becomes too large; `arrived` has the bytes of each file."""
+    name = status["filename"]
+    arrived[name] = status.get("downloaded_bytes") or 0
+    progress(arrived[name], status.get("total_bytes") or status.get("total_bytes_estimate"))
+    _check_size(sum(arrived.values()), max_bytes)
 
 
 def _check_size(found: int, max_bytes: int) -> None:

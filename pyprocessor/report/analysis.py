@@ -5,11 +5,11 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from pyprocessor.errors import FailureKind
-from pyprocessor.journal.rows import AttemptRow
+from pyprocessor.journal.rows import AttemptRow, Cache
 from pyprocessor.models import OutcomeKind, Reading
 
 ERROR_NAMES = {
@@ -111,20 +111,6 @@ class Used:
 
 
 @dataclass(frozen=True, slots=True)
-class Cache:
-    """For how many jobs a result of the same content was looked for, and how many of them got a copy of one."""
-
-    lookups: int = 0
-    hits: int = 0
-    saved_cpu_seconds: float = 0.0
-    """What making these took, less what copying them took."""
-
-    @property
-    def hit_percent(self) -> float | None:
-        return 100 * self.hits / self.lookups if self.lookups else None
-
-
-@dataclass(frozen=True, slots=True)
 class Analysis:
     """One run in figures. `success_percent` is of the files that were done or failed in it, None where none was."""
 
@@ -136,7 +122,7 @@ class Analysis:
     """How many attempts, and files that were not begun, failed of each kind; the most frequent first."""
     retries: Retries
     used: Used
-    cache: Cache = Cache()
+    cache: Cache = field(default_factory=Cache)
 
 
 def analyse(

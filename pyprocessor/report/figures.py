@@ -12,7 +12,7 @@ from pyprocessor.journal.rows import RunRow
 from pyprocessor.models import JobState, Origin, Recommendation
 from pyprocessor.models.wording import count, duration, memory_size, size, utc
 from pyprocessor.report import accuracy
-from pyprocessor.report.analysis import Analysis, Cache, Used, analyse
+from pyprocessor.report.analysis import Analysis, Used, analyse
 from pyprocessor.report.wording import aligned, grid, local_time, rounded, wrapped
 
 COMPARED_VERSION = 1
@@ -35,7 +35,7 @@ def analysis_of(
     ]
     by_file = accuracy.by_file(journal, attempts)
     found = analyse(attempts, by_file, not_begun, list(journal.readings(run.id)), seconds, memory_allowed_bytes)
-    return replace(found, cache=Cache(run.lookups, run.hits, run.saved_cpu_seconds))
+    return replace(found, cache=run.cache)
 
 
 def text(found: Analysis, recommended: Sequence[Recommendation] = (), *, width: int = 80) -> str:

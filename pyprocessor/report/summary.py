@@ -221,8 +221,8 @@ def _nothing_done(summary: Summary, looked_in: str | None) -> str:
 
 def _rows(summary: Summary, *, goes_on: bool) -> list[tuple[str, str]]:
     rows = [("Done", count(summary.counts.succeeded, "file"))]
-    if summary.run.hits:
-        rows.append(("Copied", f"{count(summary.run.hits, 'file')} of these, from results of the same content"))
+    if summary.run.cache.hits:
+        rows.append(("Copied", f"{count(summary.run.cache.hits, 'file')} of these, from results of the same content"))
     numbers = {state: summary.counts.of(JobState(state)) for state in _SETTLED if state != "succeeded"}
     numbers |= {"done_before": summary.done_before, "failed_before": summary.failed_before}
     for name, number in numbers.items():

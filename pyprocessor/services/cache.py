@@ -7,7 +7,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from pyprocessor.workers.requests import BatchRequest, BatchResult
 
@@ -16,45 +16,39 @@ DEFAULT_EXPIRY_SECONDS = 3600.0
 Key = tuple[str, ...]
 
 
+@dataclass(eq=False)
 class AnswerCache:
     """Answers that succeeded. The one that was not asked for longest makes room. Thread-safe."""
 
-    def __init__(
-        self,
-        size: int = DEFAULT_SIZE,
-        expiry_seconds: float = DEFAULT_EXPIRY_SECONDS,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._size = size
-        self._expiry_seconds = expiry_seconds
-        self._clock = clock
-        self._kept: OrderedDict[Key, tuple[float, BatchResult]] = OrderedDict()
-        self._lock = threading.Lock()
+    size: int
+    expiry_seconds: float
+    clock: Callable[[], float] = time.monotonic
+    _kept: OrderedDict[Key, tuple[float, BatchResult]] = field(default_factory=OrderedDict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __len__(self) -> int:
         return len(self._kept)
 
-    def get(self, key: Key, request: BatchRequest) -> BatchResult | None:
-        """The answer, as one to this request; None where there is none, or no longer."""
+    def get(self, key: Key) -> BatchResult | None:
+        """The answer as it was given; None where there is none, or no longer."""
         with self._lock:
             found = self._kept.get(key)
             if found is None:
                 return None
-            if self._clock() - found[0] >= self._expiry_seconds:
+            if self.clock() - found[0] >= self.expiry_seconds:
                 del self._kept[key]
                 return None
             self._kept.move_to_end(key)
-        return as_cached(found[1], request)
+        return found[1]
 
     def add(self, key: Key, result: BatchResult, age_seconds: float = 0.0) -> None:
         """Keep an answer that was given so long ago, unless it is a failure."""
-        if not result.success or self._size < 1:
+        if not result.success or self.size < 1:
             return
         with self._lock:
-            self._kept[key] = self._clock() - age_seconds, result
+            self._kept[key] = self.clock() - age_seconds, result
             self._kept.move_to_end(key)
-            while len(self._kept) > self._size:
+            while len(self._kept) > self.size:
                 self._kept.popitem(last=False)
 
 

@@ -60,7 +60,16 @@ def in_order(
     requests: Iterable[Placed], most: int, predict: Callable[[BatchRequest], float]
 ) -> Iterator[tuple[list[Place], Chunk]]:
     """Yield chunks of up to so many requests as they come, with the places of these."""
-    for part in _cut(requests, most):
+    part: list[Placed] = []
+    held = 0
+    for placed in requests:
+        size = bytes_of(placed[1])
+        if part and (len(part) >= most or held + size > MOST_REQUEST_BYTES):
+            yield _chunk(part, predict)
+            part, held = [], 0
+        part.append(placed)
+        held += size
+    if part:
         yield _chunk(part, predict)
 
 
@@ -96,20 +105,6 @@ def grouped(requests: Iterable[Placed], group: Callable[[BatchRequest], Hashable
 def _chunk(part: list[Placed], predict: Callable[[BatchRequest], float]) -> tuple[list[Place], Chunk]:
     requests = tuple(request for _, request in part)
     return [place for place, _ in part], Chunk(requests, predicted_seconds=sum(map(predict, requests)))
-
-
-def _cut(requests: Iterable[Placed], most: int) -> Iterator[list[Placed]]:
-    part: list[Placed] = []
-    held = 0
-    for placed in requests:
-        size = bytes_of(placed[1])
-        if part and (len(part) >= most or held + size > MOST_REQUEST_BYTES):
-            yield part
-            part, held = [], 0
-        part.append(placed)
-        held += size
-    if part:
-        yield part
 
 
 def bytes_of(request: BatchRequest) -> int:

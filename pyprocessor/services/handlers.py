@@ -6,8 +6,6 @@ import base64
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from functools import reduce
-from importlib import import_module
 from typing import Any
 
 from pyprocessor.errors import JobError, UsageError
@@ -15,6 +13,7 @@ from pyprocessor.models.extras import check_installed
 from pyprocessor.tasks.enhance import ChatBackend, Enhancing
 from pyprocessor.tasks.params import params_as
 from pyprocessor.tasks.registry import offered
+from pyprocessor.workers.call_main import named
 from pyprocessor.workers.requests import BatchRequest
 
 _CHAT = (*(field.name for field in fields(ChatBackend)), "backends", "temperature", "timeout_seconds")
@@ -60,13 +59,12 @@ def handler_of(given: HandlerGiven) -> Handler:
 
 
 def _named(name: str) -> Any:
-    module, _, path = name.partition(":")
-    if module == "__main__":
+    if name.startswith("__main__:"):
         raise UsageError(
             f"The handler {name} lies in your script, which other processes do not run; give the function."
         )
     try:
-        found = reduce(getattr, path.split("."), import_module(module))
+        found = named(name)
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise UsageError(f"The handler {name} cannot be found: {str(error).rstrip('.')}.") from error
     except Exception as error:

@@ -80,11 +80,7 @@ class BatchProcessor:
 
     def process_batch_sequential(self, requests: Iterable[BatchRequest]) -> list[BatchResult]:
         """One after the other, in their order."""
-
-        def chunks(placed: Sequence[Placed]) -> Chunked:
-            return self._ranked(list(in_order(placed, self._most, self._learned.seconds)))
-
-        return self._process(requests, chunks, one_by_one=True)
+        return self._process(requests, lambda placed: _ranked(self._as_they_come(placed)), one_by_one=True)
 
     def process_batch_parallel(self, requests: Iterable[BatchRequest]) -> list[BatchResult]:
         """All at once, spread evenly over the workers."""
@@ -92,7 +88,7 @@ class BatchProcessor:
 
     def process_batch_chunked(self, requests: Iterable[BatchRequest]) -> list[BatchResult]:
         """In chunks of `batch_size` requests as they come."""
-        return self._process(requests, lambda placed: in_order(placed, self._most, self._learned.seconds))
+        return self._process(requests, self._as_they_come)
 
     def process_batch_adaptive(self, requests: Iterable[BatchRequest]) -> list[BatchResult]:
         """Fewer than 10 one after the other, fewer than 100 in parallel, more in chunks."""
@@ -155,14 +151,12 @@ class BatchProcessor:
         """Requests of a chunk."""
         return min(self.batch_size, self._runner.handler.most_requests or self.batch_size)
 
+    def _as_they_come(self, placed: Sequence[Placed]) -> Chunked:
+        return in_order(placed, self._most, self._learned.seconds)
+
     def _spread(self, placed: Sequence[Placed]) -> Chunked:
         size = min(self._most, max(1, -(-len(placed) // self.max_workers)))
         return in_order(placed, size, self._learned.seconds)
-
-    def _ranked(self, chunks: list[tuple[list[Place], Chunk]]) -> Chunked:
-        """Chunks that the engine begins in this order, each before all that come later."""
-        for number, (places, chunk) in enumerate(chunks):
-            yield places, replace(chunk, priority=number - len(chunks))
 
 
 class AdvancedBatchProcessor(BatchProcessor):
@@ -190,11 +184,7 @@ class AdvancedBatchProcessor(BatchProcessor):
         """
         key = "priority" if priority_key is None else priority_key
         ordered = sorted(listed(requests), key=lambda request: _rank(request, key))
-
-        def chunks(placed: Sequence[Placed]) -> Chunked:
-            return self._ranked(list(self._spread(placed)))
-
-        return self._process(ordered, chunks)
+        return self._process(ordered, lambda placed: _ranked(self._spread(placed)))
 
     def process_batch_adaptive(self, requests: Iterable[BatchRequest]) -> list[BatchResult]:
         """As BatchProcessor does it, but from 100 requests on in chunks of equal predicted cost."""
@@ -230,46 +220,43 @@ class OptimizedBatchProcessor(AdvancedBatchProcessor):
         with self._lock:
             if not self.optimization_config["enable_caching"]:
                 return self._ask(requests)
-            keys = [self._key(request) for request in requests]
-            found = [
-                None if key is None else self._cache.get(key, one) for key, one in zip(keys, requests, strict=True)
-            ]
-            kept = self._kept_for({key for key, known in zip(keys, found, strict=True) if known is None})
-            for place, key in enumerate(keys):
-                if found[place] is None and key in kept:
-                    found[place] = as_cached(kept[key], requests[place])
+            keys = [self._key(request) or place for place, request in enumerate(requests)]
+            answers = self._known(dict.fromkeys(keys))
             first: dict[Key | int, int] = {}
             for place, key in enumerate(keys):
-                if found[place] is None:
-                    first.setdefault(place if key is None else key, place)
-            asked = dict(zip(first.values(), self._ask([requests[place] for place in first.values()]), strict=True))
-            answers = {key: result for place, result in asked.items() if (key := keys[place]) is not None}
-            for key, result in answers.items():
-                self._cache.add(key, result)
-            if self._kept is not None:
-                self._kept.keep(answers)
-            again = []
-            for place, key in enumerate(keys):
-                found[place] = asked.get(place) or found[place]
-                if found[place] is None and key is not None:
-                    found[place] = as_cached(asked[first[key]], requests[place])
-                if place not in asked and (known := found[place]) is not None:
-                    again.append(known)
-            self._note(again, 0.0)
+                if key not in answers:
+                    first.setdefault(key, place)
+            asked = dict(zip(first, self._ask([requests[place] for place in first.values()]), strict=True))
+            self._remember({key: answer for key, answer in asked.items() if isinstance(key, tuple)})
+            answers |= asked
+            again = {
+                place: as_cached(answers[key], requests[place])
+                for place, key in enumerate(keys)
+                if first.get(key) != place
+            }
+            self._note(list(again.values()), 0.0)
             metrics = self.performance_metrics
             metrics["cache_hits"] += len(again)
             metrics["cache_misses"] += len(asked)
             metrics["cache_hit_rate"] = analysis.share(metrics["cache_hits"], metrics["cache_misses"])
-            return [result for result in found if result is not None]
+            return [again.get(place) or answers[key] for place, key in enumerate(keys)]
 
-    def _kept_for(self, keys: set[Key | None]) -> dict[Key | None, BatchResult]:
-        """The answers that the journal keeps for these keys, which are in memory from here on."""
-        found: dict[Key | None, BatchResult] = {}
-        wanted = [key for key in keys if key is not None]
-        for key, (age_seconds, answer) in (self._kept.get(wanted) if self._kept and wanted else {}).items():
-            self._cache.add(key, answer, age_seconds)
-            found[key] = answer
+    def _known(self, keys: Iterable[Key | int]) -> dict[Key | int, BatchResult]:
+        """What was answered before, in memory or in the journal, from where it comes into memory."""
+        asked = [key for key in keys if isinstance(key, tuple)]
+        found: dict[Key | int, BatchResult] = {key: kept for key in asked if (kept := self._cache.get(key)) is not None}
+        left = [key for key in asked if key not in found]
+        if self._kept is not None and left:
+            for key, (age_seconds, answer) in self._kept.get(left).items():
+                self._cache.add(key, answer, age_seconds)
+                found[key] = answer
         return found
+
+    def _remember(self, answers: Mapping[Key, BatchResult]) -> None:
+        for key, answer in answers.items():
+            self._cache.add(key, answer)
+        if self._kept is not None:
+            self._kept.keep(answers)
 
     def _ask(self, requests: Sequence[BatchRequest]) -> list[BatchResult]:
         """Have a handler answer, a bounded number at once where memory is to be kept."""
@@ -284,7 +271,7 @@ class OptimizedBatchProcessor(AdvancedBatchProcessor):
                 chunks = -(-self.max_workers * len(group) // len(placed))
                 yield from by_cost(group, self._most, chunks, self._learned.seconds)
             else:
-                yield from in_order(group, self._most, self._learned.seconds)
+                yield from self._as_they_come(group)
 
     def _group(self, request: BatchRequest) -> Hashable:
         """What requests of one chunk have in common."""
@@ -295,6 +282,13 @@ class OptimizedBatchProcessor(AdvancedBatchProcessor):
         if refused(request) is not None:
             return None
         return key_of(request, self._runner.handler.name, shared=self.optimization_config["shared_cache"])
+
+
+def _ranked(chunks: Chunked) -> Chunked:
+    """Chunks that the engine begins in this order, each before all that come later."""
+    whole = list(chunks)
+    for number, (places, chunk) in enumerate(whole):
+        yield places, replace(chunk, priority=number - len(whole))
 
 
 def _rank(request: BatchRequest, key: str) -> float:

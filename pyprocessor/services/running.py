@@ -6,14 +6,13 @@ chunks -> jobs -> the engine -> processes that call the handler -> files of answ
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import json
 import os
 import tempfile
 import uuid
 from collections import defaultdict
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -78,16 +77,10 @@ class Runner:
         May be called where an event loop runs, which then waits. Raises OutputBusy where another process uses the
         folder, OutputUnwritable, or JournalError.
         """
-        with self._folder() as folder:
-            return _done(self._run(chunks, workers, folder))
-
-    @contextlib.contextmanager
-    def _folder(self) -> Iterator[Path]:
         if self.output is not None:
-            yield self.output
-            return
+            return _done(self._run(chunks, workers, self.output))
         with tempfile.TemporaryDirectory(prefix="pyprocessor-requests-", ignore_cleanup_errors=True) as folder:
-            yield Path(folder)
+            return _done(self._run(chunks, workers, Path(folder)))
 
     async def _run(self, chunks: Sequence[Chunk], workers: int, folder: Path) -> Ran:
         queue = create_batch_processor(

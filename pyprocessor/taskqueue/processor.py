@@ -15,7 +15,8 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
@@ -245,8 +246,10 @@ class BatchProcessor:
         self._begin_anew()
         self._own = own = OwnRequests(self._follower.committed)
         self._called = False
-        running = loop.create_future()
-        threading.Thread(target=self._work, args=(request, own, loop, running), name="task queue", daemon=True).start()
+        ran: Future[RunResult] = Future()
+        ran.set_running_or_notify_cancel()  # it cannot be cancelled from here on
+        running = asyncio.wrap_future(ran)
+        threading.Thread(target=self._work, args=(request, own, ran), name="task queue", daemon=True).start()
         interval = self._profile.monitoring.progress_interval_seconds
         with contextlib.closing(Telling(progress_callback, interval)) as telling:
             try:
@@ -278,15 +281,9 @@ class BatchProcessor:
             failures=follower.failures,
         )
 
-    def _work(
-        self,
-        request: RunRequest,
-        own: OwnRequests,
-        loop: asyncio.AbstractEventLoop,
-        running: asyncio.Future[RunResult],
-    ) -> None:
+    def _work(self, request: RunRequest, own: OwnRequests, ran: Future[RunResult]) -> None:
         """Run the engine, in a thread of its own, until nothing is left to do."""
-        ended: RunResult | BaseException
+        give: Callable[[], None]
         try:
             while True:
                 if self._paused:
@@ -301,13 +298,13 @@ class BatchProcessor:
                 if own.close(_OVER, unless=_ADDS if goes_on else frozenset()):
                     break
                 self._follower.next_run()
+            give = partial(ran.set_result, ended)
         except BaseException as error:  # noqa: BLE001 - whatever it is, it is raised by `start`
             own.close(_OVER)
-            ended = error
+            give = partial(ran.set_exception, error)
         self._own = None
         self._bell.ring()
-        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
-            loop.call_soon_threadsafe(_set, running, ended)
+        give()
 
     def _end(self) -> None:
         """No run is on; count what an earlier one had in hand, and had done but for the journal's last word."""
@@ -382,12 +379,3 @@ class BatchProcessor:
 
     def _has_news(self, ended: list[str], place: int) -> bool:
         return len(ended) > place or self._over
-
-
-def _set(running: asyncio.Future[RunResult], ended: RunResult | BaseException) -> None:
-    if running.done():
-        return
-    if isinstance(ended, BaseException):
-        running.set_exception(ended)
-    else:
-        running.set_result(ended)

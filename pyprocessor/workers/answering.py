@@ -17,14 +17,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, is_dataclass
-from functools import partial, reduce
-from importlib import import_module
+from dataclasses import asdict, dataclass, field, is_dataclass
+from functools import partial
 from typing import Any
 
 from pyprocessor.errors import FailureKind, JobError
 from pyprocessor.publish.answers import AnswerLog
-from pyprocessor.workers.call_main import leave_fork, progress, text_of
+from pyprocessor.workers.call_main import leave_fork, named, progress, text_of
 from pyprocessor.workers.requests import BatchRequest
 
 MOST_COROUTINES = 64
@@ -72,7 +71,7 @@ def answer(
             most = 1 if at_once == 1 else MOST_COROUTINES
             asyncio.run(_all_at_once(call, todo, written, timeout_seconds, most, alone=alone, leaves="chat" in handler))
         else:
-            _Threads(call, todo, written, timeout_seconds, alone=alone).run(at_once)
+            _Threads(call, deque(todo), written, timeout_seconds, alone).run(at_once)
     finally:
         written.close()
 
@@ -93,32 +92,24 @@ def failure_kind(kind: FailureKind | None) -> str:
     return "unknown" if kind is None else _KINDS_OF_JOBS.get(kind, kind.value)
 
 
+@dataclass(eq=False)
 class _Threads:
     """Calls of a function in threads; the thread that made this one watches them."""
 
-    def __init__(
-        self,
-        call: _Handler,
-        todo: list[tuple[int, BatchRequest]],
-        log: AnswerLog,
-        timeout_seconds: float,
-        *,
-        alone: bool,
-    ) -> None:
-        self._call = call
-        self._left = deque(todo)
-        self._count = len(todo)
-        self._log = log
-        self._timeout_seconds = timeout_seconds
-        self._alone = alone
-        self._running: dict[int, float] = {}
-        """Places, and since when; guarded by `_changed`."""
-        self._changed = threading.Condition()
-        self._threads = 0
-        self._hung = 0
-        self._error: BaseException | None = None
+    _call: _Handler
+    _left: deque[tuple[int, BatchRequest]]
+    _log: AnswerLog
+    _timeout_seconds: float
+    _alone: bool
+    _running: dict[int, float] = field(default_factory=dict)
+    """Places, and since when; guarded by `_changed`."""
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+    _threads: int = 0
+    _hung: int = 0
+    _error: BaseException | None = None
 
     def run(self, at_once: int) -> None:
+        self._count = len(self._left)
         self._threads = min(at_once, self._count)
         for _ in range(self._threads):
             threading.Thread(target=self._work, daemon=True).start()
@@ -308,8 +299,7 @@ def _found(handler: Mapping[str, Any]) -> _Handler:
 
             found: Any = pickle.loads(base64.b64decode(handler["pickled"]))  # noqa: S301 - the caller's own function
         else:
-            module, _, path = handler["function"].partition(":")
-            found = reduce(getattr, path.split("."), import_module(module))
+            found = named(handler["function"])
     except Exception as error:  # modules of others run as they are imported
         what = f"The handler {handler.get('function', '')}".rstrip()
         raised = f"{type(error).__name__}: {text_of(error)}"

@@ -28,7 +28,7 @@ from pyprocessor.system.left_behind import MARK, mark, reap_others
 from pyprocessor.tasks.base import Call, Ffmpeg, Returned
 from pyprocessor.workers import messages
 from pyprocessor.workers.attempt import Attempt, wrong
-from pyprocessor.workers.call_runner import Answer
+from pyprocessor.workers.call_runner import Answer, CallRunner
 from pyprocessor.workers.call_runners import CallRunners
 from pyprocessor.workers.lease import Lease, LeaseOver
 from pyprocessor.workers.messages import Discard, FromWorker, Grant, StepOrder, WorkerSetup, WorkItem
@@ -87,9 +87,8 @@ class Attempts:
         self._receipts = ReceiptWriter(setup.folder.receipts, setup.run_id)
         marked = {MARK: mark(setup.folder.path, setup.run_id, os.getpid())}
         self._environment = environment(os.environ) | marked
-        self.runners = CallRunners(
-            setup.slots, cwd=setup.folder.partials, env={**os.environ, **marked}, clock=clock, selector=selector
-        )
+        make = partial(CallRunner, cwd=setup.folder.partials, env={**os.environ, **marked}, clock=clock)
+        self.runners = CallRunners(setup.slots, make, clock, selector)
         self._to_tidy: set[str] = set()
         """Names of attempts that made no product, but may have left files: one listing of the folder serves many."""
         self._ending = False

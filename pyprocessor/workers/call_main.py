@@ -20,6 +20,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from functools import reduce
 from importlib import import_module
 from typing import Any
 
@@ -178,17 +179,20 @@ class _Call:
         self._answers.send(f"{line}\n" if value is None else f'{line[:-1]},"value":{value}}}\n')
 
     def _find(self) -> Callable[..., Any]:
-        module, _, path = self.name.partition(":")
         try:
-            found: Any = import_module(module)
-            for part in path.split("."):
-                found = getattr(found, part)
+            found = named(self.name)
         except (ImportError, AttributeError, ValueError) as error:
             raise _Refused(f"cannot be found: {error}") from error
         if not callable(found):
             raise _Refused("is no function")
         function: Callable[..., Any] = found
         return function
+
+
+def named(name: str) -> Any:
+    """Return what `module:function` names, the function maybe within a class. Raises what importing raises."""
+    module, _, path = name.partition(":")
+    return reduce(getattr, path.split("."), import_module(module))
 
 
 def _not_reached(error: BaseException | None) -> bool:

@@ -55,13 +55,7 @@ class CallRunner(ChildProcess[End]):
     """A process that makes calls of one affinity: one by one, or many coroutines at once."""
 
     def __init__(
-        self,
-        call: Call,
-        *,
-        alone: bool,
-        cwd: bytes,
-        env: Mapping[str, str],
-        clock: Callable[[], float],
+        self, call: Call, alone: bool, *, cwd: bytes, env: Mapping[str, str], clock: Callable[[], float]
     ) -> None:
         self.affinity = affinity_of(call)
         self.alone = alone

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import selectors
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+from selectors import BaseSelector
 
 from pyprocessor.system.child_process import End
 from pyprocessor.tasks.base import Call
@@ -14,17 +14,11 @@ class CallRunners:
     """At most as many processes as the worker has slots, but for those that are ending."""
 
     def __init__(
-        self,
-        slots: int,
-        *,
-        cwd: bytes,
-        env: Mapping[str, str],
-        clock: Callable[[], float],
-        selector: selectors.BaseSelector,
+        self, slots: int, make: Callable[[Call, bool], CallRunner], clock: Callable[[], float], selector: BaseSelector
     ) -> None:
         self._slots = slots
-        self._cwd = cwd
-        self._env = env
+        self._make = make
+        """Starts a process for a call, maybe for that one only."""
         self._clock = clock
         self._selector = selector
         self._all: list[CallRunner] = []
@@ -47,7 +41,7 @@ class CallRunners:
             idle = [one for one in self._all if not one.calls and one.usable]
             if idle and sum(one.usable for one in self._all) >= self._slots:
                 idle[0].retire()
-            runner = CallRunner(call, alone=alone, cwd=self._cwd, env=self._env, clock=self._clock)
+            runner = self._make(call, alone)
             runner.register(self._selector)
             self._all.append(runner)
             self.used = True

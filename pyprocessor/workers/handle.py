@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from pyprocessor.models import ProcessIdentity, ProcessReading
 from pyprocessor.system.left_behind import kill_marked, mark
 from pyprocessor.system.process_trees import ProcessTrees
-from pyprocessor.workers.messages import FromWorker, Spawned, StepOrder, ToWorker, WorkerSetup
+from pyprocessor.workers.messages import FromWorker, Spawned, ToWorker, WorkerSetup
 from pyprocessor.workers.process import NAME_PREFIX, Child
 from pyprocessor.workers.worker import worker_main
 
@@ -26,15 +26,6 @@ class WorkerHandle(Protocol):
 
     def receive(self) -> Iterator[FromWorker]:
         """Yield all messages that wait. Raises EOFError when the worker is gone."""
-
-    def suspend(self, job_id: str, token: str) -> None:
-        """Stop the process of an attempt's step where it stands."""
-
-    def resume(self, job_id: str, token: str) -> None:
-        """Continue it."""
-
-    def shed(self, job_id: str, token: str) -> None:
-        """Kill it to free memory; the worker reports the attempt as shed."""
 
     def usage(self, steps: Iterable[int]) -> Mapping[int, ProcessReading]:
         """What the processes of steps take now, by the pids that the worker reported; without those that have ended."""
@@ -64,15 +55,6 @@ class LocalWorker(Child):
         super().kill()
         if self._has_called:  # an ffmpeg does not leave the group, and looking costs some milliseconds
             kill_marked(self._mark)
-
-    def suspend(self, job_id: str, token: str) -> None:
-        self.send(StepOrder(job_id, token, "suspend"))
-
-    def resume(self, job_id: str, token: str) -> None:
-        self.send(StepOrder(job_id, token, "resume"))
-
-    def shed(self, job_id: str, token: str) -> None:
-        self.send(StepOrder(job_id, token, "kill"))
 
     def usage(self, steps: Iterable[int]) -> Mapping[int, ProcessReading]:
         return self._trees.processes(steps)

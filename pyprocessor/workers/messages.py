@@ -114,7 +114,7 @@ class Command(Enum):
 
 @dataclass(frozen=True, slots=True)
 class StepOrder(OfAttempt):
-    """Do this to the process of the attempt's step; `kill` frees its memory, and the job is done later."""
+    """Do this to the process of the attempt's step; `kill` frees its memory, and the attempt is reported as shed."""
 
     act: Literal["suspend", "resume", "kill"]
 

@@ -373,7 +373,7 @@ def test_a_worker_says_what_its_calls_take(tmp_path: Path, own_process: bool) ->
     pid = bench.first(Spawned, item).process.pid
     until(lambda: bench.worker.usage([pid])[pid].memory_bytes > 100 << 20, "its memory")
     assert bench.worker.usage([pid])[pid].cpu_seconds > 0
-    bench.worker.shed(item.job_id, item.token)
+    bench.order(item, "kill")
     assert bench.end_of(item).outcome.kind is OutcomeKind.SHED
     assert not bench.worker.usage([pid])
     bench.worker.kill()
@@ -383,10 +383,10 @@ def test_a_call_is_suspended_resumed_and_shed(bench: Bench) -> None:
     """By the messages that do so with an ffmpeg."""
     item = bench.ask("never")
     pid = bench.first(Spawned, item).process.pid
-    for act, wanted in ((bench.worker.suspend, True), (bench.worker.resume, False)):
-        act(item.job_id, item.token)
+    for act, wanted in (("suspend", True), ("resume", False)):
+        bench.order(item, act)
         until(lambda wanted=wanted: (psutil.Process(pid).status() == "stopped") is wanted, "the change")
-    bench.worker.shed(item.job_id, item.token)
+    bench.order(item, "kill")
     assert bench.end_of(item).outcome.kind is OutcomeKind.SHED
     assert isinstance(bench.end_of(bench.ask("never", timeout_seconds=0.1)), Ended)
 

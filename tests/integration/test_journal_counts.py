@@ -22,7 +22,9 @@ from pyprocessor.models import (
     Outcome,
     OutcomeKind,
     ProcessIdentity,
+    Profile,
 )
+from pyprocessor.models.run import RunRequest
 from pyprocessor.state.state_folder import StateFolder, prepare_state_folder
 from pyprocessor.system.processes import is_alive, process_identity
 from tests.integration.journal_jobs import ENGINE, FACTS, a_job, begin, plan, row_of
@@ -108,11 +110,15 @@ def test_killed_runs_are_counted_in_a_row(journal: Journal) -> None:
     assert row_of(journal, JOB).killed_runs == 0
 
 
+def _request(folder: StateFolder) -> RunRequest:
+    return RunRequest((), os.path.dirname(folder.path), Profile("test", "f"), "")
+
+
 def test_what_was_there_whenever_runs_were_killed_is_set_aside(journal: Journal, folder: StateFolder) -> None:
     """At the third death in a row where three are allowed, with a sentence."""
     for deaths in range(1, 4):
         plan_and_begin(journal)
-        recover(journal, folder, os.path.dirname(folder.path), behind=False)
+        recover(journal, folder, _request(folder), behind=False)
         told = set_aside(journal, 3)
         assert bool(told) == (deaths == 3)
     assert (row_of(journal, JOB).state, row_of(journal, JOB).failure) == (JobState.QUARANTINED, FailureKind.CRASH)
@@ -127,11 +133,11 @@ def test_only_what_an_earlier_run_started_is_ended(journal: Journal, folder: Sta
         identity = process_identity(sleeper.pid)
         assert identity is not None
         journal.begin_batch(Batch(1, (), 1, 1, 1), ProcessIdentity(identity.pid, identity.start_time - 50.0))
-        assert recover(journal, folder, os.path.dirname(folder.path), behind=False) == []
+        assert recover(journal, folder, _request(folder), behind=False) == []
         assert is_alive(identity)
         journal.begin_batch(Batch(2, (), 1, 1, 1), identity)
         began = time.monotonic()
-        (note,) = recover(journal, folder, os.path.dirname(folder.path), behind=False)
+        (note,) = recover(journal, folder, _request(folder), behind=False)
         assert str(identity.pid) in note[1]
         assert not is_alive(identity), "it is waited for"
         assert time.monotonic() - began < 60

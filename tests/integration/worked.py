@@ -99,15 +99,6 @@ class ThreadWorker:
             if not self.connection.poll(0):
                 return
 
-    def suspend(self, job_id: str, token: str) -> None:
-        self.send(StepOrder(job_id, token, "suspend"))
-
-    def resume(self, job_id: str, token: str) -> None:
-        self.send(StepOrder(job_id, token, "resume"))
-
-    def shed(self, job_id: str, token: str) -> None:
-        self.send(StepOrder(job_id, token, "kill"))
-
     def usage(self, steps: Iterable[int]) -> Mapping[int, ProcessReading]:
         return ProcessTrees().processes(steps)
 
@@ -159,6 +150,10 @@ class Bench:
         item = self.item("ask", {"function": function, **call}, wall_limit_seconds=wall_limit_seconds)
         self.worker.send(item)
         return item
+
+    def order(self, item: WorkItem, act: Any) -> None:
+        """Have the process of a job's step suspended, resumed or killed, as the engine does."""
+        self.worker.send(StepOrder(item.job_id, item.token, act))
 
     def end_of(self, item: WorkItem) -> Any:
         """The message that ends a job: Published, Answered or Ended."""

@@ -22,8 +22,8 @@ from pyprocessor.costs import calibration
 from pyprocessor.errors import ExitCode
 from pyprocessor.intake.submission import submissions
 from pyprocessor.journal.database import FILE_NAME
+from pyprocessor.journal.journal import REUSED
 from pyprocessor.journal.reader import JournalReader
-from pyprocessor.journal.results import REUSED
 from pyprocessor.journal.rows import RunRow
 from pyprocessor.models import Chunking, JobState, OutcomeKind, Profile, TenantSettings, WatchSettings
 from pyprocessor.profiles import load
@@ -102,8 +102,8 @@ def test_identical_sources_are_encoded_once(tmp_path: Path, output: Path, make_c
     assert len({path.read_bytes() for path in made}) == 1
     assert len({path.stat().st_ino for path in made}) == 3
     ended = last_run(output)
-    assert (ended.lookups, ended.hits) == (3, 2)
-    assert ended.saved_cpu_seconds > 0
+    assert (ended.cache.lookups, ended.cache.hits) == (3, 2)
+    assert ended.cache.saved_cpu_seconds > 0
     notes = [outcome.reason for _, outcome, _ in recorder.outcomes if outcome.kind is OutcomeKind.SUCCEEDED]
     assert sum("same content" in note for note in notes) == 2
 
@@ -137,7 +137,7 @@ def test_what_another_run_made_is_copied(tmp_path: Path, output: Path, make_clip
     assert any("other large.mp4 is done, not copied" in text for _, text in recorder.notices)
     assert costs_learned() == learned + 1
     ended = last_run(output)
-    assert (ended.lookups, ended.hits) == (3, 1), "what could not be copied was looked up twice"
+    assert (ended.cache.lookups, ended.cache.hits) == (3, 1), "what could not be copied was looked up twice"
 
 
 def test_a_product_that_was_changed_is_not_copied(tmp_path: Path, output: Path, make_clip: Callable[..., Path]) -> None:
@@ -162,7 +162,7 @@ def test_another_profile_and_a_cache_that_is_off(tmp_path: Path, output: Path, m
     other = load("proxy", environment={}).profile
     assert run(request(tmp_path / "in", output, profile=other)).exit_code == ExitCode.OK
     assert (encodes(output), copies(output)) == (3, 1), "the first of its profile, and a copy of that"
-    assert last_run(output).lookups == 2
+    assert last_run(output).cache.lookups == 2
 
 
 @pytest.mark.parametrize("what", ["engine", "batch process"])
@@ -226,8 +226,8 @@ def test_a_film_that_is_made_of_parts(tmp_path: Path, output: Path, make_clip: C
             if attempt.usage is not None
         )
     assert (output / "a.mp4").read_bytes() == (output / "b.mp4").read_bytes()
-    assert (last_run(output).lookups, last_run(output).hits) == (2, 1)
-    assert last_run(output).saved_cpu_seconds >= in_parts > 0
+    assert (last_run(output).cache.lookups, last_run(output).cache.hits) == (2, 1)
+    assert last_run(output).cache.saved_cpu_seconds >= in_parts > 0
 
 
 def test_as_many_as_are_wanted(tmp_path: Path, output: Path, make_clip: Callable[..., Path]) -> None:
@@ -290,7 +290,7 @@ def test_products_and_results_of_any_task(queue: Queue) -> None:
     assert done(queue) == 2
     assert {row.result for row in queue.rows().values()} == {'{"words":4}'}
     assert {(queue.output / f"words-once {n}.counts").read_text() for n in range(3)} == {"be 1\nnot 1\nor 1\nto 1"}
-    assert (last_run(queue.output).lookups, last_run(queue.output).hits) == (6, 4)
+    assert (last_run(queue.output).cache.lookups, last_run(queue.output).cache.hits) == (6, 4)
 
 
 @pytest.mark.parametrize("shared", [False, True])

@@ -16,7 +16,7 @@ from typing import Any
 
 from pyprocessor.journal import database, writer
 from pyprocessor.journal.database import QUERIES, Database
-from pyprocessor.journal.results import ResultCache
+from pyprocessor.journal.journal import Journal
 from pyprocessor.workers import process as child
 from tests.stress import moments
 
@@ -77,8 +77,8 @@ def set_trap(trap: Trap) -> None:
     if trap.statement == "prune_readings":
         writer.PRUNE_EVERY, writer.READINGS_KEPT = 1, 0
     if trap.statement == "bound_results":
-        keep = ResultCache.keep_result
-        ResultCache.keep_result = lambda self, key, result, most: keep(self, key, result, min(most, 1))  # type: ignore[method-assign]
+        keep = Journal.keep_result
+        Journal.keep_result = lambda self, key, result, most: keep(self, key, result, min(most, 1))  # type: ignore[method-assign]
 
 
 class _Connection:

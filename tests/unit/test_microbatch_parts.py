@@ -16,7 +16,7 @@ from pyprocessor.microbatch import (
 )
 from pyprocessor.microbatch.arrays import Stacker, kind_of, results_of, row_kind_of
 from pyprocessor.microbatch.items import HEAD_START, ItemQueue
-from pyprocessor.microbatch.release import Reason, Waiting, release
+from pyprocessor.microbatch.release import Reason, release
 
 
 def item(name: str, at: float, priority: BatchPriority = BatchPriority.NORMAL, rows: int = 1) -> PrioritizedItem:
@@ -124,7 +124,7 @@ def test_the_oldest_item_is_not_the_next_one() -> None:
 def test_when_a_batch_leaves(strategy: str, rows: int, now: float, hurry: bool, expected: object) -> None:
     """And why, or until when it waits."""
     config = BatchProcessorConfig(processing_strategy=strategy, batch_timeout=2.0)
-    assert release(Waiting(rows, 8, 0.0, 0.1), now, config, hurry=hurry) == expected
+    assert release(rows, 8, 0.0, 0.1, now, config, hurry=hurry) == expected
 
 
 def test_a_batch_leaves_early_enough_for_its_oldest_item() -> None:
@@ -132,8 +132,8 @@ def test_a_batch_leaves_early_enough_for_its_oldest_item() -> None:
     config = BatchProcessorConfig(
         processing_strategy=BatchProcessingStrategy.DEADLINE, batch_timeout=2.0, item_timeout=1.0
     )
-    assert release(Waiting(1, 8, 5.0, 0.1), 5.0, config, hurry=False) == pytest.approx(5.8)
-    assert release(Waiting(1, 8, 5.0, 0.1), 5.9, config, hurry=False) is Reason.DEADLINE
+    assert release(1, 8, 5.0, 0.1, 5.0, config, hurry=False) == pytest.approx(5.8)
+    assert release(1, 8, 5.0, 0.1, 5.9, config, hurry=False) is Reason.DEADLINE
 
 
 def test_figures_are_those_of_the_window() -> None:
