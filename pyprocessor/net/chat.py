@@ -46,7 +46,7 @@ async def complete(
         raise garbled(host_of(url)) from error
     if reason == "insufficient_system_resource":
         raise JobError(FailureKind.UNAVAILABLE, f"{host_of(url)} broke off its answer, since it is busy.")
-    why = _WHY.get(reason) or (None if isinstance(text, str) and text.strip() else "answered with no text")
+    why = _WHY.get(str(reason)) or (None if isinstance(text, str) and text.strip() else "answered with no text")
     if why:
         raise NoAnswer(FailureKind.UNSUPPORTED, f"{host_of(url)} {why}.")
     return str(text)

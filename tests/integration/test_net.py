@@ -86,6 +86,8 @@ UNSUPPORTED, PERMISSION = FailureKind.UNSUPPORTED, FailureKind.PERMISSION
         (GARBAGE, UNAVAILABLE, "what is no answer of such an API"),
         (Fault(200, body=b'{"choices": []}'), UNAVAILABLE, "what is no answer of such an API"),
         (Fault(200, body=b'{"choices": [{"message": {"content": " "}}]}'), UNSUPPORTED, "with no text"),
+        (Fault(200, body=b'{"choices": [{"message": {}, "finish_reason": []}]}'), UNAVAILABLE, "what is no answer"),
+        (Fault(200, body=b'{"choices": [{"message": {"content": 1}, "finish_reason": []}]}'), UNSUPPORTED, "no text"),
         (Fault(200, body=b"[" * 100_000), UNAVAILABLE, "what is no answer of such an API"),
         (LARGE, UNAVAILABLE, "more than 16,777,216 bytes"),
         (LENGTH, UNSUPPORTED, "as long as it may be"),
