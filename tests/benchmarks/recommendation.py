@@ -24,7 +24,7 @@ from tests.process.steered import slow_ffmpeg
 
 MOST_OFF = 0.1
 CLIPS = 6
-SECONDS, LONG_SECONDS, SHORT_SECONDS = 10, 80, 8
+SECONDS, LONG_SECONDS, SHORT_SECONDS = 10, 120, 12
 """Shorter films are not done in parts on a fast machine: the parts would cost more CPU time than they may."""
 PACE = 1.0
 """Seconds of media a second of one encode: a third of what one core does on its own."""
