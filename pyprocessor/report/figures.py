@@ -128,7 +128,7 @@ class Compared:
 def compared(journal: JournalReader, runs: Iterable[RunRow], until: Callable[[RunRow], float]) -> list[Compared]:
     """The figures of several runs; `until` says when each ended, or up to when it goes on, in seconds since the epoch.
 
-    A file belongs to the run that last changed it, so that what a later run did again is missing from an earlier one.
+    A file that failed without an attempt belongs to the run that last changed it, and is missing from earlier ones.
     """
     made = []
     for run in runs:
