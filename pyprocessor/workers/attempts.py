@@ -87,7 +87,7 @@ class Attempts:
         self._receipts = ReceiptWriter(setup.folder.receipts, setup.run_id)
         marked = {MARK: mark(setup.folder.path, setup.run_id, os.getpid())}
         self._environment = environment(os.environ) | marked
-        make = partial(CallRunner, cwd=setup.folder.partials, env={**os.environ, **marked}, clock=clock)
+        make = partial(CallRunner, env={**os.environ, **marked}, clock=clock)
         self.runners = CallRunners(setup.slots, make, clock, selector)
         self._to_tidy: set[str] = set()
         """Names of attempts that made no product, but may have left files: one listing of the folder serves many."""

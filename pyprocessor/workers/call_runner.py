@@ -54,9 +54,7 @@ class Answer:
 class CallRunner(ChildProcess[End]):
     """A process that makes calls of one affinity: one by one, or many coroutines at once."""
 
-    def __init__(
-        self, call: Call, alone: bool, *, cwd: bytes, env: Mapping[str, str], clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, call: Call, alone: bool, *, env: Mapping[str, str], clock: Callable[[], float]) -> None:
         self.affinity = affinity_of(call)
         self.alone = alone
         """Whether it is for one call only."""
@@ -76,7 +74,6 @@ class CallRunner(ChildProcess[End]):
             super().__init__(
                 [*program, *(["coroutines"] if call.coroutine else [])],
                 named="a process for calls",
-                cwd=cwd,
                 env=env,
                 clock=clock,
                 merge_output=True,

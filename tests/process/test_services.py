@@ -109,6 +109,14 @@ def test_a_handler_that_forks_answers_once(tmp_path: Path) -> None:
     assert sorted(path.read_text().split()) == [request.id for request in given[1:]]
 
 
+def test_a_handler_works_in_the_folder_of_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a relative path means there what it means in the program, and nothing is left in a folder of ours."""
+    monkeypatch.chdir(tmp_path)
+    processor = BatchProcessor(handler=answering.answer, output=tmp_path / "output")
+    assert kinds(processor.process_batch_parallel(requests("append mine.txt"))) == [None]
+    assert (tmp_path / "mine.txt").read_text() == "0\n"
+
+
 def test_a_task_may_answer(tmp_path: Path) -> None:
     """The prompt is its file; what it refuses is a failure."""
     (tmp_path / "a").write_text("a")
