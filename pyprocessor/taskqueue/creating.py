@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import platformdirs
 
@@ -15,6 +15,7 @@ from pyprocessor.errors import UsageError
 from pyprocessor.intake.paths import AnyPath, output_folder
 from pyprocessor.models import Mode, PriorityRule, UnknownTenants
 from pyprocessor.profiles import kinds
+from pyprocessor.profiles.problems import shown
 from pyprocessor.taskqueue.processor import BatchProcessor
 
 _log = logging.getLogger("pyprocessor")
@@ -36,7 +37,7 @@ def create_batch_processor(
     output: AnyPath | None = None,
     mode: str = Mode.AUTO,
     priority_by: str | None = None,
-    tenants: Mapping[str, Mapping[str, object]] | None = None,
+    tenants: dict[str, Any] | None = None,
     refuse_unknown_tenants: bool = False,
 ) -> BatchProcessor:
     """A queue of this name, in the folder `output` or else the user's state directory.
@@ -67,9 +68,9 @@ def create_batch_processor(
     for notice in loaded.notices:
         _log.warning("%s", notice)
     try:
-        shares = kinds.Tenants.read({name: dict(limits) for name, limits in (tenants or {}).items()})
-    except (ValueError, TypeError) as error:
-        raise UsageError(f"tenants {error}.") from None
+        shares = kinds.Tenants.read({} if tenants is None else tenants)
+    except ValueError as error:
+        raise UsageError(f"tenants is {shown(tenants)}, but {error}.") from None
     batch = replace(loaded.profile.batch, most_jobs=max_workers)
     if shares:
         others = UnknownTenants.REFUSE if refuse_unknown_tenants else UnknownTenants.ALLOW

@@ -74,6 +74,9 @@ def test_a_queue_in_a_program_refuses_before_it_takes_in(tmp_path: Path) -> None
     """A tenant that is not listed, one that has too many waiting, and settings that make no sense."""
     with pytest.raises(UsageError, match="'a': weight must be from"):
         create_batch_processor(output=tmp_path, tenants={"a": {"weight": -1}})
+    for nonsense in ({"a": 3}, ["a"]):
+        with pytest.raises(UsageError, match=r"^tenants is .*, but must (be|give the tenant 'a') a table"):
+            create_batch_processor(output=tmp_path, tenants=nonsense)  # type: ignore[arg-type]
     processor = create_batch_processor(
         output=tmp_path, tenants={"press": {"max_waiting": 1}}, refuse_unknown_tenants=True
     )
