@@ -82,6 +82,17 @@ def _ensure_forkserver() -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
+def _leave_forkserver() -> None:
+    """A fork of this program starts a forkserver of its own: it cannot ask whether its parent's still runs."""
+    server: Any = forkserver._forkserver
+    if server._forkserver_pid is not None:
+        os.close(server._forkserver_alive_fd)  # that one ends with its program, though the fork goes on
+        server.__init__()
+
+
+os.register_at_fork(after_in_child=_leave_forkserver)
+
+
 def dismiss() -> None:
     """End what multiprocessing keeps beside us, and wait: a service manager logs and kills what is left at our end."""
     server: Any = forkserver._forkserver

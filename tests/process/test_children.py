@@ -184,6 +184,22 @@ def test_a_process_that_ends_without_a_word_is_told() -> None:
     assert heard(Child(context(), end_with, 0, "pyprocessor-test")) == []
 
 
+def greet() -> None:
+    """Start a process, and hear its greeting."""
+    assert heard(Child(context("forkserver"), say_hello, 42, "pyprocessor-test")) == [42]
+
+
+@patched
+def test_a_fork_of_a_program_starts_processes_too() -> None:
+    """As workers of a server do that has used us before it forks them."""
+    greet()
+    fork = multiprocessing.get_context("fork").Process(target=greet)
+    fork.start()
+    fork.join(DEADLINE_SECONDS)
+    assert fork.exitcode == 0
+    greet()
+
+
 def test_processes_of_others_have_their_main_module() -> None:
     """Ours do without: it takes time and memory in each. A program that uses multiprocessing finds it as it was."""
     described: Callable[[str], dict[str, Any]] = child_module.spawn.get_preparation_data
