@@ -52,6 +52,11 @@ UNKNOWN_EXIT_CODE = 255
 
 def context(method: str | None = None) -> BaseContext:
     """Return the multiprocessing context for all our processes. Raises ChildUnstartable."""
+    if multiprocessing.current_process().daemon:
+        raise ChildUnstartable(
+            "This is a daemonic process of multiprocessing, such as those of its Pool, which may start no others; use "
+            "concurrent.futures.ProcessPoolExecutor, or processes with daemon=False."
+        )
     # On Linux a forkserver starts processes in milliseconds.
     chosen = multiprocessing.get_context(method or ("forkserver" if sys.platform == "linux" else "spawn"))
     _skip_main_module()

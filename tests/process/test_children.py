@@ -200,6 +200,12 @@ def test_a_fork_of_a_program_starts_processes_too() -> None:
     greet()
 
 
+def test_a_daemonic_process_is_told_that_it_cannot_start_any() -> None:
+    """As those of a pool of multiprocessing are."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool, pytest.raises(ChildUnstartable, match="daemonic"):
+        pool.apply(greet)
+
+
 def test_processes_of_others_have_their_main_module() -> None:
     """Ours do without: it takes time and memory in each. A program that uses multiprocessing finds it as it was."""
     described: Callable[[str], dict[str, Any]] = child_module.spawn.get_preparation_data
