@@ -59,6 +59,7 @@ def main() -> NoReturn:
 
 def _answer_signals() -> None:
     """Let SIGINT and SIGTERM through, those that came before included. One that the caller ignores still is."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # a caller that ignores it leaves us without exit codes
     signal.signal(signal.SIGTERM, _stop)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _stop)

@@ -268,6 +268,23 @@ def test_no_process_of_ours_outlives_the_command(inputs: Path, tmp_path: Path, o
     assert (done.stdout.splitlines()[-1], done.stderr) == (f"exit code {code:d} left 0", "")
 
 
+def test_a_caller_that_does_not_wait_for_children_changes_nothing(inputs: Path, tmp_path: Path) -> None:
+    """What it ignores is inherited, and the kernel then keeps no exit codes, neither for it nor for the command."""
+    careless = (
+        "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    command = [*COMMAND, "--input", str(inputs), "--output", str(tmp_path / "out"), "--profile", "fast", "--quiet"]
+    done = subprocess.run(
+        [sys.executable, "-c", careless, *command],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_SECONDS,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert published(tmp_path / "out") == {"a.mp4", "sub/b.mp4"}
+
+
 # ---------------------------------------------------------------- inside a batch process
 
 
