@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -34,11 +35,14 @@ def check_list(profile: Profile) -> None:
     if profile.batch.mode is not Mode.PRIORITY or rule is not PriorityRule.LIST:
         return
     all_exist([name])
+    path = one_line(name)
     try:
+        if not stat.S_ISREG(os.stat(name).st_mode):
+            raise UsageError(f"The list of priorities {path} is no regular file, and is read twice; write it to one.")
         with open(name, "rb") as file:
             file.read(1)
     except OSError as error:
-        raise UsageError(f"The list of priorities {one_line(name)} cannot be read: {error.strerror}.") from None
+        raise UsageError(f"The list of priorities {path} cannot be read: {error.strerror}.") from None
 
 
 def run_request(

@@ -9,7 +9,8 @@ import pytest
 
 from pyprocessor import profiles
 from pyprocessor.costs.model import CostClass
-from pyprocessor.errors import ProfileError
+from pyprocessor.engine.request import check_list
+from pyprocessor.errors import ProfileError, UsageError
 from pyprocessor.intake.file_names import FilePriorities
 from pyprocessor.jobs.queued_job import QueuedJob
 from pyprocessor.models import BatchSettings, Cost, EstimationSettings, Job, Mode, Origin, PlanReport, Profile, Source
@@ -232,6 +233,12 @@ def test_a_list_gives_files_their_order(tmp_path: Path) -> None:
     assert list(files.sentences()) == [
         "The list of priorities has 1 line that names no file of the input: gone.mov; a line is a path below it."
     ]
+
+
+def test_a_list_that_cannot_be_read_twice_is_refused() -> None:
+    """Such as a pipe of the shell: of it nothing is left for the process that orders the files."""
+    with pytest.raises(UsageError, match="The list of priorities /dev/null is no regular file"):
+        check_list(Profile("p", "f", batch=loaded(mode="priority", priority_by="list:/dev/null")))
 
 
 def job(name: bytes, *, job_id: str = "1", size: int = 1, mtime: int = 1, origin: Origin = Origin.FOLDER) -> Job:
