@@ -84,7 +84,7 @@ def retry(
         print_result("No such job failed for good.\n")
         return
     ids = tuple(row.id for row in rows)
-    said = hand_over(contact, Request(Verb.RETRY, jobs=ids), lambda journal: _retry(journal, ids), session)
+    said = hand_over(contact, Request(Verb.RETRY, jobs=ids), lambda journal: do_again(journal, rows), session)
     failures = Counter((row.failure or "unknown").replace("_", " ") for row in rows)
     lines = [report.line(row) for row in islice(rows, MOST_NAMED)]
     lines += [f"... and {len(rows) - MOST_NAMED:,} more"] if len(rows) > MOST_NAMED else []
@@ -92,6 +92,9 @@ def retry(
     print_result("\n".join([*lines, f"{said} Their failures: {kinds_named}."]) + "\n")
 
 
-def _retry(journal: Journal, ids: Sequence[str]) -> str:
-    again = sum(journal.retry(job_id) for job_id in ids)
-    return f"{again} of {count(len(ids), 'job')} will be done again, by the next run."
+def do_again(journal: Journal, rows: Sequence[JobRow]) -> str:
+    """Have jobs done again that ended without success; returns a sentence."""
+    again = [row for row in rows if journal.retry(row.id)]
+    files = any(row.origin is Origin.FOLDER for row in again)
+    over_it = ", files of a folder by the next one over it" if files else ""  # other runs do not look at them
+    return f"{len(again)} of {count(len(rows), 'job')} will be done again, by the next run{over_it}."

@@ -9,7 +9,7 @@ from itertools import islice
 import click
 
 from pyprocessor.cli.control import Contact, hand_over
-from pyprocessor.cli.dead import DEAD, Wanted, of_kinds, of_tenants
+from pyprocessor.cli.dead import DEAD, Wanted, do_again, of_kinds, of_tenants
 from pyprocessor.cli.session import Session, print_result, standard_output
 from pyprocessor.control.client import Request, Verb
 from pyprocessor.errors import UsageError
@@ -118,7 +118,9 @@ def retry(session: Session, ids: tuple[str, ...], output: str, tenants: tuple[st
     """Do jobs again that ended without success; what was cancelled for want of them waits again."""
     contact = Contact(output)
     rows = _all(contact, ids, tenants)
-    said = hand_over(contact, Request(Verb.RETRY, jobs=tuple(rows)), lambda journal: _retry(journal, rows), session)
+    said = hand_over(
+        contact, Request(Verb.RETRY, jobs=tuple(rows)), lambda journal: do_again(journal, tuple(rows.values())), session
+    )
     others = [f"{row.name} is {_called(row)}." for row in rows.values() if row.state not in _AGAIN]
     print_result("\n".join([said, *others]) + "\n")
 
@@ -134,11 +136,6 @@ def _cancel(journal: Journal, rows: dict[str, JobRow]) -> str:
         if row.state in IN_HAND and row.id not in cancelled
     ]
     return "\n".join(lines)
-
-
-def _retry(journal: Journal, rows: dict[str, JobRow]) -> str:
-    again = [job_id for job_id in rows if journal.retry(job_id)]
-    return f"{len(again)} of {count(len(rows), 'job')} will be done again, by the next run."
 
 
 def _called(row: JobRow) -> str:

@@ -177,6 +177,20 @@ def test_a_name_that_begins_an_id(asked: Asked, output: Path) -> None:
     assert json.loads(asked("show", bad[:7], "--json"))["id"] == bad
 
 
+def test_files_of_a_folder_are_done_again_with_it(asked: Asked, output: Path, capsys: Captured) -> None:
+    """A run over the output that is given another input, or none, leaves them."""
+    with Journal.open(bytes(output / ".pyprocessor"), wal=True) as journal:
+        journal.begin_run("", ENGINE)
+        for name in (b"one.mov", b"two.mov"):
+            plan(journal, job := a_job(name))
+            journal.finish(job.id, None, Outcome(OutcomeKind.FAILED, "It is odd.", FailureKind.BAD_INPUT))
+        journal.end_run(1)
+    said = "1 of 1 job will be done again, by the next run, files of a folder by the next one over it."
+    assert asked("retry", "one.mov") == f"{said}\n"
+    assert main(["retry", "--dead", "--task", "transcode", "--output", str(output)]) == ExitCode.OK
+    assert said in capsys.readouterr().out
+
+
 def test_cancelling_and_doing_again(asked: Asked, output: Path) -> None:
     """Without a run in the journal itself; what cannot be is said, and what waits follows."""
     said = asked("cancel", "free", "film.mov", "bad")
