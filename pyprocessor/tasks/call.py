@@ -181,10 +181,13 @@ def _affinity(asked: Asked) -> str:
 def _ended_its_process(last: JobError | None, tries: int) -> dict[str, Any]:
     from pyprocessor.workers.answering import failure
 
-    late = last is not None and last.kind is FailureKind.STALL
+    alone = f"{tries} times with nothing else in it."
+    if last is None:  # that was in earlier attempts, which were ended whole
+        why = "The handler does that, memory ran short (`memory_limit_mb`), or the run was killed."
+        return failure("crash", f"The process of the request was ended, {alone} {why}")
+    late = last.kind is FailureKind.STALL
     what = "The handler hung and was ended" if late else "The handler ended its process"
-    said = f" {last}" if last is not None else ""
-    return failure("timeout" if late else "crash", f"{what}, {tries} times with nothing else in it.{said}")
+    return failure("timeout" if late else "crash", f"{what}, {alone} {last}")
 
 
 def lies_in(function: str, packages: Collection[str]) -> bool:

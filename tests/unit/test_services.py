@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import random
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from pyprocessor.services import BatchRequest, BatchResult, RateLimiter, analyze
 from pyprocessor.services.analysis import NO_METRICS, add_to_metrics, generate_performance_report
 from pyprocessor.services.cache import AnswerCache, as_cached, key_of
 from pyprocessor.services.chunking import Learned, by_cost, bytes_of, grouped, in_order
-from pyprocessor.tasks.call import most_seconds
+from pyprocessor.tasks.base import Done, Work
+from pyprocessor.tasks.call import AnswerRequests, most_seconds
 from tests.clocks import Clock
 
 PLACED = st.lists(st.integers(0, 3000), max_size=60).map(
@@ -178,3 +180,20 @@ def test_vectors_of_very_large_numbers_have_figures() -> None:
     vectors = [[1e308], [1e308], [-1e308], [math.nan], []]
     found = analyze_batch_performance([BatchResult("", True, "", vector) for vector in vectors])["hrv_analysis"]
     assert (found["count"], found["mean"]) == (3, [pytest.approx(1e308 / 3)])
+
+
+def test_what_ended_earlier_attempts_is_not_put_on_the_handler(tmp_path: Path) -> None:
+    """The engine ends an attempt whole where memory runs short, and does not tell the next one why."""
+    log = AnswerLog(str(tmp_path / "log"))
+    for _ in range(2):
+        log.begun(0, alone=True)
+    log.close()
+    params = {"handler": {"function": "m:f"}, "requests": [["1", "p", "t", "n", None]], "log": str(tmp_path / "log")}
+    rest = {"at_once": 1, "timeout_seconds": 1.0, "predicted_cpu_seconds": 1.0, "predicted_wait_seconds": 1.0}
+    steps = AnswerRequests().run(Work("j", {**params, **rest}, (), None, 1, os.fsencode(tmp_path), "a"))
+    with pytest.raises(StopIteration) as ended:
+        next(steps)
+    assert ended.value.value == Done(result={"answered": 0, "failed": 1})
+    said = read_answers(str(tmp_path / "log")).done[0]["error"]
+    assert said.startswith("The process of the request was ended, 2 times with nothing else in it. ")
+    assert "memory ran short (`memory_limit_mb`)" in said
