@@ -208,7 +208,7 @@ class Reuse:
             if problem := naming_problem([product for product, _ in found.products]):
                 raise ValueError(problem)
             return found
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             self._notice("warning", f"A result that the journal keeps for reuse is damaged and is not used ({error}).")
             return None
 

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from pyprocessor.tasks.base import MOST_RESULT_BYTES
 from pyprocessor.workers.requests import BatchResult
 
 _log = logging.getLogger("pyprocessor")
-_FIELDS = {"content": (str, type(None)), "hrv_vector": (list, type(None)), "metadata": (dict, type(None))}
+_FIELDS = {"content": (str,), "hrv_vector": (list, type(None)), "metadata": (dict, type(None))}
 """The fields that are kept of an answer, which has succeeded, and the types of each."""
 
 
@@ -98,7 +99,9 @@ def _answer(text: str) -> BatchResult | None:
         values: dict[str, Any] = json.loads(text)
         if values.keys() != _FIELDS.keys() or not all(isinstance(values[name], _FIELDS[name]) for name in _FIELDS):
             raise ValueError("it is no answer to a request")
-    except (ValueError, AttributeError) as error:
+        if not all(isinstance(number, int | float) and isfinite(number) for number in values["hrv_vector"] or ()):
+            raise ValueError("its vector is none")
+    except (ValueError, AttributeError, RecursionError) as error:
         _log.warning("An answer that the journal keeps is damaged and is not used (%s).", error)
         return None
     return BatchResult("", True, **values)

@@ -339,7 +339,9 @@ def test_results_that_are_too_old_or_too_many(queue: Queue) -> None:
     assert done(queue) == 4, "d is done, as its result made room, and e is a copy"
 
 
-@pytest.mark.parametrize("how", ["'[3]'", "replace(result, 'YQ==', 'L2V0Yy9wYXNzd2Q=')"])
+@pytest.mark.parametrize(
+    "how", ["'[3]'", "replace(hex(zeroblob(50000)), '0', '[')", "replace(result, 'YQ==', 'L2V0Yy9wYXNzd2Q=')"]
+)
 def test_a_damaged_result_is_replaced(queue: Queue, how: str) -> None:
     """Also one with a product elsewhere: the job is done, and the user reads why."""
     queue.submit(once(queue, "a"))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import random
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,8 @@ from pyprocessor.services import BatchRequest, BatchResult, RateLimiter, analyze
 from pyprocessor.services.analysis import NO_METRICS, add_to_metrics, generate_performance_report
 from pyprocessor.services.cache import AnswerCache, as_cached, key_of
 from pyprocessor.services.chunking import Learned, by_cost, bytes_of, grouped, in_order
+from pyprocessor.services.handlers import Handler
+from pyprocessor.services.kept_answers import AnswerStore
 from pyprocessor.tasks.base import Done, Work
 from pyprocessor.tasks.call import AnswerRequests, most_seconds
 from tests.clocks import Clock
@@ -197,3 +202,21 @@ def test_what_ended_earlier_attempts_is_not_put_on_the_handler(tmp_path: Path) -
     said = read_answers(str(tmp_path / "log")).done[0]["error"]
     assert said.startswith("The process of the request was ended, 2 times with nothing else in it. ")
     assert "memory ran short (`memory_limit_mb`)" in said
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"content": None}, {"hrv_vector": ["a"]}, {"hrv_vector": [math.inf]}, {"metadata": []}, {"more": 1}, "["],
+    ids=str,
+)
+def test_a_damaged_answer_is_not_used(tmp_path: Path, damage: dict[str, object] | str) -> None:
+    """Reports count on what a handler may answer; a text that is nested without end cannot be read."""
+    whole = {"content": "c", "hrv_vector": [1, 2.5], "metadata": None}
+    text = damage * 100_000 if isinstance(damage, str) else json.dumps({**whole, **damage})
+    store = AnswerStore(os.fsencode(tmp_path), Handler("h", {}), 10, 60.0)
+    store.keep({("good",): BatchResult("1", True, "c", [1, 2.5]), ("bad",): BatchResult("2", True, "c")})
+    with closing(sqlite3.connect(tmp_path / ".pyprocessor" / "journal.sqlite3")) as raw, raw:
+        raw.execute("UPDATE results SET result = ? WHERE result LIKE '%null, \"metadata\"%'", (text,))
+    assert [(key, found.hrv_vector) for key, (_, found) in store.get([("good",), ("bad",)]).items()] == [
+        (("good",), [1, 2.5])
+    ]
