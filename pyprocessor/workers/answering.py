@@ -249,6 +249,8 @@ def _answer_of(value: Any) -> dict[str, Any]:
         return {"error": _sentence(str(error)), "kind": _kind_of_text(str(error)), "metadata": metadata}
     if not isinstance(content, str):
         raise _wrong_type(f"{type(content).__name__} as its content")
+    if isinstance(vector, str | bytes | Mapping):  # whose parts may be numbers
+        raise _wrong_type(f"{type(vector).__name__} as its vector")
     if vector is not None:
         vector = [float(number) for number in vector]
         if not all(map(math.isfinite, vector)):

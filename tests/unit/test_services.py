@@ -23,6 +23,7 @@ from pyprocessor.services.handlers import Handler
 from pyprocessor.services.kept_answers import AnswerStore
 from pyprocessor.tasks.base import Done, Work
 from pyprocessor.tasks.call import AnswerRequests, most_seconds
+from pyprocessor.workers.answering import answer
 from tests.clocks import Clock
 
 PLACED = st.lists(st.integers(0, 3000), max_size=60).map(
@@ -220,3 +221,20 @@ def test_a_damaged_answer_is_not_used(tmp_path: Path, damage: dict[str, object] 
     assert [(key, found.hrv_vector) for key, (_, found) in store.get([("good",), ("bad",)]).items()] == [
         (("good",), [1, 2.5])
     ]
+
+
+def with_odd_vector(request: BatchRequest) -> object:
+    """A handler whose vectors are none, though they hold what may be taken for numbers."""
+    return "c", {"text": "12", "mapping": {1: 2}, "list": [1, 2]}[request.prompt]
+
+
+def test_a_text_is_no_vector(tmp_path: Path) -> None:
+    """Nor is a mapping; the failure says so."""
+    log = str(tmp_path / "log")
+    asked = [[place, "1", prompt, "t", "n", None] for place, prompt in enumerate(("text", "mapping", "list"))]
+    handler = {"function": f"{__name__}:with_odd_vector"}
+    answer(handler=handler, requests=asked, log=log, at_once=1, timeout_seconds=60.0, alone=False)
+    done = read_answers(log).done
+    assert "answered str as its vector" in done[0].get("error", "")
+    assert "answered dict as its vector" in done[1].get("error", "")
+    assert done[2]["vector"] == [1.0, 2.0]
